@@ -1,0 +1,269 @@
+"""The documents of the server's HTTP API: what the client gets and what ``--json`` prints.
+
+Published as JSON Schema by ``modelyard schema --all``. Times are seconds since 1970 by the
+database's clock; lengths of time are seconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from modelyard.contract import Scalar, Wire
+
+
+class SweepState(StrEnum):
+    """State of a sweep with all its stages."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # its owner went away; --continue goes on
+    REFUSED = "refused"  # complete, but a required gate said no
+
+
+ENDED = frozenset(SweepState) - {SweepState.RUNNING, SweepState.INTERRUPTED}
+"""States that nothing leaves."""
+
+
+class Desired(StrEnum):
+    """What somebody wants of a sweep; the controllers see to it."""
+
+    RUNNING = "running"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class TrialState(StrEnum):
+    """State of one trial over all its launches."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+    CANCELLED = "cancelled"
+
+
+class StageState(StrEnum):
+    """State of one stage of a flow."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+STAGES = ("prepare", "sweep", "train", "evaluate", "register", "deploy")
+"""The stages of the pipeline, in order."""
+
+
+class Owner(Wire):
+    """The process that a local sweep lives and dies with.
+
+    Args:
+        run: random id of that ``modelyard run``; services it started carry the same.
+        process: its pid.
+        started: its start time, so that a reused pid isn't taken for it.
+    """
+
+    run: str
+    process: int
+    started: float
+
+
+class SweepRequest(Wire):
+    """Asks for a new sweep, or for the one of this flow run if it exists.
+
+    Args:
+        experiment: the whole validated document.
+        owner: of a local run; None for a sweep that outlives its starter.
+        flow_run: Prefect's id, None until a flow takes the sweep on.
+        tags: lineage known to the client: ``git_commit``, ``git_dirty``, ``user``, ``file``.
+    """
+
+    experiment: dict[str, Any]
+    owner: Owner | None = None
+    flow_run: str | None = None
+    tags: dict[str, str] = {}
+
+
+class Counts(Wire):
+    """Trials by state."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    infeasible: int = 0
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials that count against the budget."""
+        return self.complete + self.pruned + self.failed + self.infeasible
+
+
+class FailureView(Wire):
+    """Why a trial or stage failed: class, what it means, what was seen, what to do."""
+
+    category: str
+    summary: str
+    resolution: str = ""
+    evidence: dict[str, Any] = {}
+
+
+class TrialView(Wire):
+    """One trial.
+
+    Args:
+        values: one for each objective, empty until it is complete.
+        metrics: latest known values; of the returned checkpoint once complete.
+        step: epoch of ``metrics``.
+        epochs: full length.
+        seconds: time in launches so far.
+        launches: how many there were.
+        run: MLflow run id.
+    """
+
+    number: int
+    state: TrialState
+    values: tuple[float, ...] = ()
+    parameters: dict[str, Scalar] = {}
+    metrics: dict[str, float] = {}
+    step: int | None = None
+    epochs: int | None = None
+    seconds: float = 0.0
+    launches: int = 0
+    run: str | None = None
+    failure: FailureView | None = None
+
+
+class StageView(Wire):
+    """One stage: what it came to and how long it took."""
+
+    stage: str
+    state: StageState
+    started_at: float
+    seconds: float
+    outcome: dict[str, Any] = {}
+    failure: FailureView | None = None
+
+
+class SweepView(Wire):
+    """A sweep, for progress bars, tables and ``--json``.
+
+    Args:
+        total: trials asked for, after a grid has cut them.
+        best: best complete trial; with several objectives the first of ``front``.
+        front: numbers of the Pareto-optimal trials, with several objectives.
+        mean_trial_seconds: over trials that ran to their end or were pruned.
+        eta_seconds: until ``total`` is reached; None until it can be told.
+        notes: sentences that the user should see (a cut budget, more parallel than cores, …).
+        cursor: id of the newest event counted in here.
+    """
+
+    id: str
+    name: str
+    project: str
+    state: SweepState
+    desired: Desired
+    message: str = ""
+    created_at: float
+    ended_at: float | None = None
+    seconds: float = 0.0
+    total: int
+    counts: Counts = Counts()
+    best: TrialView | None = None
+    front: tuple[int, ...] = ()
+    mean_trial_seconds: float | None = None
+    eta_seconds: float | None = None
+    notes: tuple[str, ...] = ()
+    stages: tuple[StageView, ...] = ()
+    flow_run: str | None = None
+    run: str | None = None
+    tags: dict[str, str] = {}
+    cursor: int = 0
+
+
+class EventView(Wire):
+    """One stored event, as the stream sends it."""
+
+    id: int
+    sweep: str
+    task: str
+    launch: int
+    received_at: float
+    body: dict[str, Any]
+
+
+class GateView(Wire):
+    """A gate's verdict.
+
+    Args:
+        value: the metric on the test split.
+        bound: its one-sided bootstrap bound, None where the gate asks for no confidence.
+        limit: what it was held against; ``relation`` is ``at_least`` or ``at_most``.
+    """
+
+    metric: str
+    relation: str
+    limit: float
+    value: float
+    bound: float | None = None
+    confidence: float | None = None
+    advisory: bool = False
+    passed: bool
+
+
+class VersionView(Wire):
+    """A model version and its evidence.
+
+    Args:
+        version: the registry's number.
+        semantic: the version of our own, ``1.0.0``; unique for the model.
+        aliases: champion, challenger, previous, rejected …
+        gap: candidate minus champion on the same test rows in the metric's good direction;
+            None without a champion.
+    """
+
+    name: str
+    version: int
+    semantic: str
+    aliases: tuple[str, ...] = ()
+    uri: str
+    metrics: dict[str, float] = {}
+    gates: tuple[GateView, ...] = ()
+    gap: float | None = None
+    tags: dict[str, str] = {}
+
+
+class ServingView(Wire):
+    """A model server of this installation."""
+
+    name: str
+    version: int
+    address: str
+    process: int
+    example: str = ""
+
+
+class Health(Wire):
+    """Whether the server and what it depends on are well. ``checks`` maps a name to "ok" or
+    what is wrong."""
+
+    status: str
+    version: str
+    epoch: int
+    checks: dict[str, str] = {}
+
+
+class Problem(Wire):
+    """Body of every answer above 399."""
+
+    error: str = Field(description="One sentence: what is wrong and what to do.")
+    mistakes: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,104 @@
+"""Every error that Modelyard raises on purpose.
+
+    ModelyardError                 exit code 1: it was tried and failed
+    ├── InputError                 exit code 2: something the user wrote or pointed at is wrong
+    │   └── ExperimentError        … in the experiment file: every mistake at once
+    ├── GateRefused                exit code 3: a required gate said no
+    ├── Interrupted                exit code 130: stopped before the end; what finished is kept
+    ├── ServerUnreachable          the Modelyard server doesn't answer
+    ├── ServerRefused              it answered that it won't (carries the HTTP status)
+    ├── LeaseLost                  another server holds the journal; this one must end
+    ├── Fenced                     a newer launch of this trial exists; this one must end
+    └── DigestMismatch             stored bytes are not what their digest says
+
+Client libraries' errors are translated where they are caught; none of these subclasses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ModelyardError(Exception):
+    """Something was tried and failed. The message is a whole sentence for the user."""
+
+    exit_code = 1
+
+
+class InputError(ModelyardError):
+    """A value, file or name that the user gave can't be used. Names it, and the fix."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One mistake in an experiment file.
+
+    Args:
+        path: where it stands, dotted, list items by number: ``gates.0.metric``.
+        message: one sentence: the bad value, what is valid, what to do.
+        value: the bad value as it was written; None where a key is missing.
+        valid: the values that would be right, where they can be listed.
+        nearest: the valid value most like the bad one.
+        line: line of the file, from 1, where it is known.
+    """
+
+    path: str
+    message: str
+    value: object = None
+    valid: tuple[str, ...] = ()
+    nearest: str | None = None
+    line: int | None = None
+
+
+class ExperimentError(InputError):
+    """An experiment file has mistakes; all of them are in ``mistakes``."""
+
+    def __init__(self, source: str, mistakes: tuple[Mistake, ...]) -> None:
+        self.source = source
+        self.mistakes = mistakes
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
+        lines = [f"{m.path or 'file'}: {m.message}" for m in mistakes]
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
+
+
+class GateRefused(ModelyardError):
+    """A required gate refused the model; the version is registered as rejected."""
+
+    exit_code = 3
+
+
+class Interrupted(ModelyardError):
+    """The run was interrupted; finished work is kept and can be continued."""
+
+    exit_code = 130
+
+
+class ServerUnreachable(ModelyardError):
+    """The Modelyard server doesn't answer at its address."""
+
+
+class ServerRefused(ModelyardError):
+    """The server answered with an error.
+
+    Args:
+        status: HTTP status code.
+        message: the server's own sentence.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class LeaseLost(ModelyardError):
+    """The journal's lease was taken over; nothing may be written under the old epoch."""
+
+
+class Fenced(ModelyardError):
+    """The server knows a newer launch of this trial, or its end; the program must end."""
+
+
+class DigestMismatch(ModelyardError):
+    """Bytes read back are not those whose digest was recorded."""

@@ -1,0 +1,273 @@
+"""The experiment: the one document that a run is made from, as YAML or as typed Python.
+
+``Experiment(name="churn", data={"source": "churn.csv", "target": "churned"})`` and the file
+with the same keys are the same object. What stands here is shape and bounds; what only a look
+at data and model families can tell is in ``check.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from modelyard.contract import Scalar
+from modelyard.experiment.search import Search
+from modelyard.experiment.section import Section, named
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""A DNS label, as Kubernetes and URLs want it."""
+
+
+class By(Section):
+    """What must not be torn apart by the split: the rows of a group, or past from future."""
+
+    group: str | None = Field(None, description="Column whose equal values stay together.")
+    time: str | None = Field(None, description="Column to order by: test is the latest part.")
+
+    @model_validator(mode="after")
+    def _one(self) -> By:
+        if (self.group is None) == (self.time is None):
+            raise ValueError("give exactly one of group and time")
+        return self
+
+
+class Split(Section):
+    """Shares of the rows; they add up to 1."""
+
+    train: float = Field(0.7, gt=0, lt=1, description="Share that models are fitted on.")
+    validation: float = Field(0.15, gt=0, lt=1, description="Share that trials are compared on.")
+    test: float = Field(0.15, gt=0, lt=1, description="Share that gates and champion are judged on.")
+    stratify: bool = Field(True, description="Keep the classes' shares in each part.")
+    by: By | None = Field(None, description="Split by group or by time instead of by row.")
+
+    @model_validator(mode="after")
+    def _sum(self) -> Split:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test add up to {total:g}, not to 1")
+        return self
+
+
+class Data(Section):
+    """What is learnt from."""
+
+    source: str = Field(
+        min_length=1,
+        description="sklearn:digits and its like, or a CSV, Parquet or NPZ file, "
+        "relative to the experiment file.",
+    )
+    kind: Literal["table", "image", "text"] | None = Field(
+        None, description="table, image or text; found when left out."
+    )
+    target: str | None = Field(None, description="Column to predict; required for tables.")
+    drop: tuple[str, ...] = Field((), description="Columns not to learn from.")
+    split: Split = Field(Split(), description="Training, validation and test parts.")
+    sample: float = Field(1.0, gt=0, le=1, description="Share of the training part to use.")
+    folds: int = Field(1, ge=1, description="Folds of cross-validation inside each trial.")
+    repeats: int = Field(1, ge=1, description="Repeats of the folds with other seeds.")
+
+
+class Model(Section):
+    """The model's family and its fixed parameters. A bare name stands for the family."""
+
+    family: str = Field(
+        "auto", description="auto, a family's name, or your own as file.py:Class."
+    )
+    parameters: dict[str, Scalar] = Field({}, description="The family's parameters that stay fixed.")
+
+    _short = model_validator(mode="before")(named("family"))
+
+
+class Objective(Section):
+    """One metric of the validation split and its direction."""
+
+    metric: str = Field("accuracy", description="Name of the metric.")
+    goal: Literal["maximize", "minimize"] = Field("maximize", description="maximize or minimize.")
+
+
+class Budget(Section):
+    """How much the sweep may use."""
+
+    trials: int = Field(20, ge=1, description="Trials that reach an end.")
+    parallel: int | Literal["auto"] = Field("auto", description="Trials at once; auto: as fits.")
+    hours: float | None = Field(None, gt=0, description="Wall time of the sweep in hours.")
+    trial_hours: float | None = Field(None, gt=0, description="Wall time of one trial in hours.")
+    waiting_hours: float = Field(
+        24, gt=0, description="Longest wait of a trial for a place in the cluster, in hours."
+    )
+
+    @field_validator("parallel")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("at least one trial runs at a time")
+        return value
+
+
+class EarlyStopping(Section):
+    """End a fit that no longer gets better."""
+
+    patience: int = Field(5, ge=1, description="Epochs without improvement that are borne.")
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as improvement.")
+
+
+class Schedule(Section):
+    """How the learning rate goes over the fit. A bare name stands for its defaults."""
+
+    name: Literal["constant", "cosine", "step", "exponential", "one-cycle", "plateau"] = Field(
+        "cosine", description="constant, cosine, step, exponential, one-cycle or plateau."
+    )
+    options: dict[str, Scalar] = Field(
+        {}, description="step: every (epochs), factor; exponential: factor; one-cycle: warmup."
+    )
+
+    _short = model_validator(mode="before")(named("name", rest="options"))
+
+
+class Train(Section):
+    """How a network is fitted. Classical families take no notice of it."""
+
+    epochs: int = Field(20, ge=1, description="Passes over the training split.")
+    batch_size: int = Field(64, ge=1, description="Examples in a step.")
+    loss: Literal["auto", "cross_entropy", "bce", "mse", "mae", "huber"] = Field(
+        "auto", description="auto: cross_entropy for classes, mse for numbers."
+    )
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "muon"] = Field(
+        "adamw", description="The optimiser; sgd is with momentum."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the schedule.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    schedule: Schedule = Field(Schedule(), description="How the learning rate goes.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled for adamw, else L2.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped in training.")
+    clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient.")
+    early_stopping: EarlyStopping | None = Field(None, description="When to give up early.")
+    keep: Literal["best", "last"] = Field(
+        "best", description="The checkpoint whose metrics are the trial's value."
+    )
+    checkpoint_every: int = Field(1, ge=1, description="Epochs between two checkpoints.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the fit.")
+    compile: bool = Field(False, description="Compile the network.")
+
+
+class Resources(Section):
+    """What one trial needs."""
+
+    gpus: int = Field(1, ge=0, description="GPUs; requested on a cluster, used here where present.")
+    nodes: int = Field(1, ge=1, description="Nodes of one trial.")
+    cpus: float = Field(1, gt=0, description="CPU cores.")
+    threads: int = Field(1, ge=1, description="CPU threads of a trial.")
+    memory: str = Field(
+        "2Gi",
+        pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$",
+        description="Memory limit of a trial as Kubernetes writes it.",
+    )
+    node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
+    tolerations: tuple[dict[str, Any], ...] = Field((), description="Taints that are borne.")
+    queue: str | None = Field(None, description="Kueue's LocalQueue.")
+    priority_class: str | None = Field(None, description="Kubernetes priority class.")
+    service_account: str | None = Field(None, description="Service account of the trial's pod.")
+    image: str | None = Field(None, description="Image of the trial.")
+    image_pull_secrets: tuple[str, ...] = Field((), description="Secrets for pulling the image.")
+    env: dict[str, str] = Field({}, description="Further environment of the trial.")
+    volumes: tuple[dict[str, Any], ...] = Field((), description="Volumes to mount.")
+    labels: dict[str, str] = Field({}, description="Labels of Job and pod.")
+    annotations: dict[str, str] = Field({}, description="Annotations of Job and pod.")
+
+
+class Gate(Section):
+    """A condition on the test split that the model must meet before it may serve."""
+
+    metric: str = Field(description="Name of the metric.")
+    at_least: float | None = Field(None, description="Lowest value that passes.")
+    at_most: float | None = Field(None, description="Highest value that passes, for errors.")
+    confidence: float | None = Field(
+        None,
+        gt=0.5,
+        lt=1,
+        description="The one-sided bootstrap bound at this confidence must pass, "
+        "not just the value.",
+    )
+    slice: str | None = Field(None, description="Rows to judge by, as a condition.")
+    advisory: bool = Field(False, description="Said, but refuses nothing.")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Gate:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+
+class Register(Section):
+    """How the model enters the registry."""
+
+    alias: str = Field("champion", description="Alias of the version that serves.")
+    margin: float = Field(
+        0.0, ge=0, description="How much worse than the champion still counts as equal."
+    )
+
+
+class Deploy(Section):
+    """Where the champion serves."""
+
+    target: Literal["local", "kubernetes"] = Field("local", description="local or kubernetes.")
+    port: int | Literal["auto"] = Field("auto", description="Port; auto: next free from 8080.")
+
+    @field_validator("port")
+    @classmethod
+    def _range(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 65535:
+            raise ValueError("a port is a number from 1 to 65535")
+        return value
+
+
+class Experiment(Section):
+    """One experiment: data, model, search, gates, registry and deployment."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        description="Name of the sweep and of the registered model: a-z, 0-9 and -.",
+    )
+    project: str = Field("default", pattern=NAME_PATTERN, description="Project it belongs to.")
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of split, sampler and training.")
+    data: Data = Field(description="What is learnt from.")
+    model: Model = Field(Model(), description="The model's family and fixed parameters.")
+    objective: tuple[Objective, ...] = Field(
+        (Objective(),), min_length=1, description="The metric to improve, or a list of several."
+    )
+    search: Search = Field(Search(), description="How configurations are searched.")
+    budget: Budget = Field(Budget(), description="How much the sweep may use.")
+    train: Train = Field(Train(), description="How a network is fitted.")
+    resources: Resources = Field(Resources(), description="What one trial needs.")
+    gates: tuple[Gate, ...] = Field((), description="Conditions on the test split.")
+    register_: Register = Field(
+        Register(), alias="register", description="How the model enters the registry."
+    )
+    deploy: Deploy | None = Field(
+        Deploy(), description="Where the champion serves; null registers only."
+    )
+    fallback: Literal["local"] | None = Field(
+        None, description="local: go on here when the cluster can't be reached."
+    )
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _single(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, dict | Objective) else value
+
+    @property
+    def trial_epochs(self) -> int:
+        """Length of a trial in epochs."""
+        return self.search.epochs or self.train.epochs
+
+    def to_document(self) -> dict[str, Any]:
+        """The experiment as JSON with every default filled in, by the file's own keys."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def is_own_code(family: str) -> bool:
+    """Whether a family is written as ``file.py:Class``."""
+    file, separator, name = family.partition(":")
+    return bool(separator and name) and PurePath(file).suffix == ".py"
