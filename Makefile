@@ -1,0 +1,54 @@
+# Everything a fresh machine needs: Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+# PyTorch's wheel index, for example that of its CPU builds; empty takes pip's own.
+TORCH_INDEX ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch
+
+# Without byte code every start of ours takes two to three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test lint bench docs clean
+
+run: $(VENV)/.flow
+	$(BIN)/modelyard run examples/digits.yaml $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m modelyard.experiment.reference > docs/experiment.md
+
+clean:
+	-$(BIN)/modelyard down
+	rm -rf $(VENV) .modelyard
+
+$(BIN)/python:
+	@echo "Setting up $(VENV). This brings about 2 GB (PyTorch is the largest part; its CUDA build"
+	@echo "brings 5 GB more: TORCH_INDEX chooses another) and takes 2 to 6 minutes, once."
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.flow: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing PyTorch …"
+	$(PIP) $(TORCH)
+	@echo "Installing Modelyard with Prefect, Optuna and MLflow …"
+	$(PIP) -e ".[flow]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.flow
+	@echo "Installing what the tests need …"
+	$(PIP) -e ".[dev]"
+	@touch $@

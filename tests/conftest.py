@@ -1,0 +1,25 @@
+"""What holds for every test: no skip where nothing may be missing, and a home of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test may find or leave anything in the checkout's own ``.modelyard``."""
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / ".modelyard"))
+    yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Under ``MODELYARD_TEST_NO_SKIPS`` a skipped test fails the run: its server was promised."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("MODELYARD_TEST_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("tests were skipped although nothing may be missing here", red=True)
+        session.exitstatus = max(int(exitstatus), 1)
