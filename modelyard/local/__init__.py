@@ -1,0 +1,1 @@
+"""This machine: detached services, and the executor that runs launches as processes here."""

@@ -1,0 +1,276 @@
+"""Services: the long-running processes of one installation, and the files that name them.
+
+A service is started detached, in a session of its own, with its output in a log file. Its file
+``services/<name>.json`` says which process it is (pid and start time, as pids are used again)
+and where it answers. Every process of a service carries the variable ``MODELYARD_SERVICE`` in
+its environment, so that ending a service reaches its children too, whatever sessions they made
+and whoever their parent is by now. A service that starts another gives it a mark of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from modelyard.errors import InputError, ServerUnreachable
+from modelyard.local import processes
+from modelyard.settings import Paths
+
+MARK = "MODELYARD_SERVICE"
+"""Variable that every process of a service carries: ``<home>|<name>|<random>``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One detached process and where it answers.
+
+    Args:
+        name: unique among the services of a home: ``server``, ``prefect``, ``model-digits`` …
+        process: pid of the first process, which leads the session.
+        started: its start time, seconds since 1970.
+        address: base URL, empty where it has none (a worker).
+        run: id of the ``modelyard run`` that started it, which may end it; None for ``up``.
+        mark: value of ``MODELYARD_SERVICE`` in all its processes.
+    """
+
+    name: str
+    process: int
+    started: float
+    address: str
+    run: str | None = None
+    mark: str = ""
+
+
+def prepare_home(paths: Paths) -> None:
+    """Make the home folder with those that services need.
+
+    Raises:
+        InputError: it can't be made or written; names it and ``MODELYARD_HOME``.
+    """
+    try:
+        for folder in (paths.home, paths.services, paths.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        probe = paths.services / f".probe-{os.getpid()}"
+        probe.write_text("probe")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the home folder {paths.home} can't be written ({error.strerror}); free it, or "
+            "name another folder in the environment variable MODELYARD_HOME"
+        ) from error
+
+
+@contextmanager
+def lock(name: str, paths: Paths) -> Iterator[None]:
+    """Hold a name against other processes, so that two of them don't both start it."""
+    import fcntl
+
+    prepare_home(paths)
+    with open(paths.services / f"{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def start(
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    address: str,
+    run: str | None,
+    paths: Paths,
+) -> Service:
+    """Start a service detached and write its file; an older file of this name is replaced.
+
+    Args:
+        name: of its file and its log.
+        argv: absolute program and arguments.
+        env: its whole environment, without the mark.
+        address: where it will answer; nothing waits for it here (see ``wait_ready``).
+        run: id of the ``modelyard run`` that it belongs to, None for one that stays.
+        paths: of the home.
+
+    Returns:
+        The service as recorded.
+
+    Raises:
+        InputError: the home folder can't be written.
+    """
+    prepare_home(paths)
+    mark = f"{paths.home}|{name}|{os.urandom(4).hex()}"
+    log = os.open(paths.log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = os.posix_spawn(
+            argv[0],
+            list(argv),
+            {**env, MARK: mark},
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+        )
+    finally:
+        os.close(log)
+    started = psutil.Process(process).create_time()
+    service = Service(
+        name=name, process=process, started=started, address=address, run=run, mark=mark
+    )
+    _write(service, paths)
+    return service
+
+
+def running(name: str, paths: Paths) -> Service | None:
+    """The service of this name if its process lives, by pid and start time."""
+    service = _read(paths.service(name))
+    return service if service is not None and alive(service) else None
+
+
+def alive(service: Service) -> bool:
+    """Whether a service's first process lives."""
+    return processes.lives(service.process, service.started)
+
+
+def recorded(paths: Paths) -> list[Service]:
+    """Every service that has a readable file, whether it still lives or not, by name."""
+    found = (_read(file) for file in sorted(paths.services.glob("*.json")))
+    return [service for service in found if service is not None]
+
+
+def wait_ready(url: str, seconds: float, *, service: Service | None = None) -> None:
+    """Wait until a GET of ``url`` is answered with a status below 300.
+
+    Args:
+        url: where to ask, for instance ``http://127.0.0.1:4200/api/health``.
+        seconds: how long to wait at most.
+        service: given, its death ends the wait at once.
+
+    Raises:
+        ServerUnreachable: it died, or didn't answer in time; names the URL.
+    """
+    deadline = time.monotonic() + seconds
+    while not answers(url):
+        if service is not None and not alive(service):
+            raise ServerUnreachable(f"{service.name} ended before it answered at {url}")
+        if time.monotonic() > deadline:
+            raise ServerUnreachable(f"nothing answers at {url} after {seconds:g} s")
+        time.sleep(0.05)
+
+
+def answers(url: str, timeout_seconds: float = 2.0) -> bool:
+    """Whether a GET of ``url`` is answered with a status below 300 just now.
+
+    Proxies of the environment are not asked: services are on this machine.
+    """
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_seconds
+    )
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status < 300
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def stop(name: str, paths: Paths, *, grace_seconds: float = 1.0) -> bool:
+    """End the service of this name with all its processes, and remove its file.
+
+    Returns:
+        Whether there was a living process to end.
+    """
+    service = _read(paths.service(name))
+    return service is not None and bool(end([service], paths, grace_seconds=grace_seconds))
+
+
+def stop_all(paths: Paths, run: str | None = None, *, grace_seconds: float = 1.0) -> list[Service]:
+    """End every service of this home, or just those that one run started.
+
+    Without ``run`` the processes that carry this home's mark end too although no file names
+    them any more, so that nothing of the home is left.
+
+    Returns:
+        The services that were alive.
+    """
+    chosen = [s for s in recorded(paths) if run is None or s.run == run]
+    ended = end(chosen, paths, grace_seconds=grace_seconds)
+    if run is None:
+        strays = processes.marked(MARK, f"{paths.home}|")
+        processes.end(strays, strays, grace_seconds=grace_seconds)
+    return ended
+
+
+def end(services: Sequence[Service], paths: Paths, *, grace_seconds: float = 1.0) -> list[Service]:
+    """End services given as values, all at once: SIGTERM first, SIGKILL after the grace.
+
+    A file is removed only while it still names the ended process, so that the old version of
+    a replaced service can be ended without losing the new one's.
+
+    Returns:
+        The services of which a process was alive.
+    """
+    living: list[Service] = []
+    leaders: list[psutil.Process] = []
+    members: list[psutil.Process] = []
+    for service in services:
+        tree = _members(service)
+        if tree:
+            living.append(service)
+            members.extend(tree)
+            leaders.extend([p for p in tree if p.pid == service.process] or tree)
+    processes.end(leaders, members, grace_seconds=grace_seconds)
+    for service in services:
+        if _read(paths.service(service.name)) == service:
+            paths.service(service.name).unlink(missing_ok=True)
+    return living
+
+
+def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now: the preferred one, the next free of 100, or any."""
+    candidates = () if preferred is None else range(preferred, min(preferred + 100, 65536))
+    for port in (*candidates, 0):
+        with socket.socket() as probe:
+            # Ports in TIME_WAIT count as free: servers set the same option.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise InputError(f"no free port on {host}")
+
+
+def _members(service: Service) -> list[psutil.Process]:
+    """The processes of one service: whoever carries its mark, and their unmarked children."""
+    leader = [psutil.Process(service.process)] if alive(service) else []
+    return processes.with_children(
+        [*leader, *(processes.marked(MARK, service.mark) if service.mark else [])],
+        foreign=lambda process: processes.variable(process, MARK) not in ("", service.mark),
+    )
+
+
+def _write(service: Service, paths: Paths) -> None:
+    file = paths.service(service.name)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(asdict(service)))
+    os.replace(temporary, file)
+
+
+def _read(file: Path) -> Service | None:
+    try:
+        return Service(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None  # none, or damaged: its processes are found by their mark
