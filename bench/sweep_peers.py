@@ -1,0 +1,91 @@
+"""24 trials of two seconds on eight slots, as the peers run them.
+
+Every peer is warm: its workers are up and have imported what they need before the clock
+starts, which runs from the first launch to the last result told.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+TRIALS, SLOTS, SECONDS = 24, 8, 2.0
+IDEAL_SECONDS = TRIALS / SLOTS * SECONDS
+
+
+def one_trial(learning_rate: float) -> float:
+    """The work of a trial: two seconds in which no core is needed."""
+    time.sleep(SECONDS)
+    return learning_rate
+
+
+def _warm(_: int) -> int:
+    import optuna  # noqa: F401, PLC0415 - the import is the warming
+
+    time.sleep(0.2)
+    return multiprocessing.current_process().pid or 0
+
+
+def optuna_process_pool() -> float:
+    """Ask in the parent, run in a pool of processes, tell as each ends. Returns seconds."""
+    import optuna  # noqa: PLC0415 - each peer is imported only where it is measured
+    from concurrent.futures import FIRST_COMPLETED, Future, wait  # noqa: PLC0415
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(SLOTS) as pool:
+        list(pool.map(_warm, range(SLOTS * 2)))
+        study = optuna.create_study(storage=f"sqlite:///{Path(folder) / 'study.db'}")
+        asked, running = 0, dict[Future[float], optuna.Trial]()
+        began = time.perf_counter()
+        while asked < TRIALS or running:
+            while asked < TRIALS and len(running) < SLOTS:
+                trial = study.ask()
+                rate = trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+                running[pool.submit(one_trial, rate)] = trial
+                asked += 1
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                study.tell(running.pop(future), future.result())
+        return time.perf_counter() - began
+
+
+def optuna_threads() -> float:
+    """``study.optimize(n_jobs=8)`` on the same storage. Returns seconds."""
+    import optuna  # noqa: PLC0415
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: optuna.Trial) -> float:
+        return one_trial(trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True))
+
+    with tempfile.TemporaryDirectory() as folder:
+        study = optuna.create_study(storage=f"sqlite:///{Path(folder) / 'study.db'}")
+        began = time.perf_counter()
+        study.optimize(objective, n_trials=TRIALS, n_jobs=SLOTS)
+        return time.perf_counter() - began
+
+
+def ray_tune() -> float | None:
+    """Ray Tune with Optuna's search, eight trials at once. Returns seconds, None without Ray."""
+    if find_spec("ray") is None:
+        return None
+    import ray  # noqa: PLC0415
+    from ray import tune  # noqa: PLC0415
+
+    ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False)
+    try:
+        began = time.perf_counter()
+        tune.Tuner(
+            lambda config: {"score": one_trial(config["learning_rate"])},
+            param_space={"learning_rate": tune.loguniform(1e-4, 1e-1)},
+            tune_config=tune.TuneConfig(
+                metric="score", mode="max", num_samples=TRIALS, max_concurrent_trials=SLOTS
+            ),
+        ).fit()
+        return time.perf_counter() - began
+    finally:
+        ray.shutdown()
