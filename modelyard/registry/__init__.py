@@ -1,0 +1,1 @@
+"""The registry: MLflow runs, model versions, lineage and aliases. Only here is MLflow imported."""

@@ -1,0 +1,1 @@
+"""The inference server: one process for one model version. It knows no registry."""
