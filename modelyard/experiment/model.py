@@ -8,7 +8,7 @@ at data and model families can tell is in ``check.py``.
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,7 +38,9 @@ class Split(Section):
 
     train: float = Field(0.7, gt=0, lt=1, description="Share that models are fitted on.")
     validation: float = Field(0.15, gt=0, lt=1, description="Share that trials are compared on.")
-    test: float = Field(0.15, gt=0, lt=1, description="Share that gates and champion are judged on.")
+    test: float = Field(
+        0.15, gt=0, lt=1, description="Share that gates and champion are judged on."
+    )
     stratify: bool = Field(True, description="Keep the classes' shares in each part.")
     by: By | None = Field(None, description="Split by group or by time instead of by row.")
 
@@ -62,7 +64,7 @@ class Data(Section):
         None, description="table, image or text; found when left out."
     )
     target: str | None = Field(None, description="Column to predict; required for tables.")
-    drop: tuple[str, ...] = Field((), description="Columns not to learn from.")
+    drop: tuple[str, ...] = Field((), strict=False, description="Columns not to learn from.")
     split: Split = Field(Split(), description="Training, validation and test parts.")
     sample: float = Field(1.0, gt=0, le=1, description="Share of the training part to use.")
     folds: int = Field(1, ge=1, description="Folds of cross-validation inside each trial.")
@@ -72,10 +74,10 @@ class Data(Section):
 class Model(Section):
     """The model's family and its fixed parameters. A bare name stands for the family."""
 
-    family: str = Field(
-        "auto", description="auto, a family's name, or your own as file.py:Class."
+    family: str = Field("auto", description="auto, a family's name, or your own as file.py:Class.")
+    parameters: dict[str, Scalar] = Field(
+        {}, description="The family's parameters that stay fixed."
     )
-    parameters: dict[str, Scalar] = Field({}, description="The family's parameters that stay fixed.")
 
     _short = model_validator(mode="before")(named("family"))
 
@@ -91,19 +93,14 @@ class Budget(Section):
     """How much the sweep may use."""
 
     trials: int = Field(20, ge=1, description="Trials that reach an end.")
-    parallel: int | Literal["auto"] = Field("auto", description="Trials at once; auto: as fits.")
+    parallel: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="Trials at once; auto: as fits."
+    )
     hours: float | None = Field(None, gt=0, description="Wall time of the sweep in hours.")
     trial_hours: float | None = Field(None, gt=0, description="Wall time of one trial in hours.")
     waiting_hours: float = Field(
         24, gt=0, description="Longest wait of a trial for a place in the cluster, in hours."
     )
-
-    @field_validator("parallel")
-    @classmethod
-    def _positive(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("at least one trial runs at a time")
-        return value
 
 
 class EarlyStopping(Section):
@@ -165,14 +162,18 @@ class Resources(Section):
         description="Memory limit of a trial as Kubernetes writes it.",
     )
     node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
-    tolerations: tuple[dict[str, Any], ...] = Field((), description="Taints that are borne.")
+    tolerations: tuple[dict[str, Any], ...] = Field(
+        (), strict=False, description="Taints that are borne."
+    )
     queue: str | None = Field(None, description="Kueue's LocalQueue.")
     priority_class: str | None = Field(None, description="Kubernetes priority class.")
     service_account: str | None = Field(None, description="Service account of the trial's pod.")
     image: str | None = Field(None, description="Image of the trial.")
-    image_pull_secrets: tuple[str, ...] = Field((), description="Secrets for pulling the image.")
+    image_pull_secrets: tuple[str, ...] = Field(
+        (), strict=False, description="Secrets for pulling the image."
+    )
     env: dict[str, str] = Field({}, description="Further environment of the trial.")
-    volumes: tuple[dict[str, Any], ...] = Field((), description="Volumes to mount.")
+    volumes: tuple[dict[str, Any], ...] = Field((), strict=False, description="Volumes to mount.")
     labels: dict[str, str] = Field({}, description="Labels of Job and pod.")
     annotations: dict[str, str] = Field({}, description="Annotations of Job and pod.")
 
@@ -213,14 +214,9 @@ class Deploy(Section):
     """Where the champion serves."""
 
     target: Literal["local", "kubernetes"] = Field("local", description="local or kubernetes.")
-    port: int | Literal["auto"] = Field("auto", description="Port; auto: next free from 8080.")
-
-    @field_validator("port")
-    @classmethod
-    def _range(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and not 1 <= value <= 65535:
-            raise ValueError("a port is a number from 1 to 65535")
-        return value
+    port: Annotated[int, Field(ge=1, le=65535)] | Literal["auto"] = Field(
+        "auto", description="Port; auto: next free from 8080."
+    )
 
 
 class Experiment(Section):
@@ -235,13 +231,16 @@ class Experiment(Section):
     data: Data = Field(description="What is learnt from.")
     model: Model = Field(Model(), description="The model's family and fixed parameters.")
     objective: tuple[Objective, ...] = Field(
-        (Objective(),), min_length=1, description="The metric to improve, or a list of several."
+        (Objective(),),
+        strict=False,
+        min_length=1,
+        description="The metric to improve, or a list of several.",
     )
     search: Search = Field(Search(), description="How configurations are searched.")
     budget: Budget = Field(Budget(), description="How much the sweep may use.")
     train: Train = Field(Train(), description="How a network is fitted.")
     resources: Resources = Field(Resources(), description="What one trial needs.")
-    gates: tuple[Gate, ...] = Field((), description="Conditions on the test split.")
+    gates: tuple[Gate, ...] = Field((), strict=False, description="Conditions on the test split.")
     register_: Register = Field(
         Register(), alias="register", description="How the model enters the registry."
     )

@@ -77,13 +77,19 @@ class Parameter(Section):
     """
 
     float_: tuple[float, float] | None = Field(
-        None, alias="float", description="Lowest and highest value of a real parameter."
+        None,
+        strict=False,
+        alias="float",
+        description="Lowest and highest value of a real parameter.",
     )
     int_: tuple[int, int] | None = Field(
-        None, alias="int", description="Lowest and highest value of a whole-number parameter."
+        None,
+        strict=False,
+        alias="int",
+        description="Lowest and highest value of a whole-number parameter.",
     )
     choice: tuple[Scalar, ...] | None = Field(
-        None, min_length=1, description="The values of a categorical parameter."
+        None, strict=False, min_length=1, description="The values of a categorical parameter."
     )
     log: bool = Field(False, description="Sample the logarithm; bounds must be above zero.")
     step: float | None = Field(None, gt=0, description="Distance between two values.")

@@ -9,10 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Frozen, strict about unknown keys, built by field name or by the file's key."""
+    """Frozen, strict about unknown keys, built by field name or by the file's key.
+
+    Types are strict too: ``trials: "20"`` or ``trials: true`` is a mistake, not a number. Tuples
+    alone are lax, because a file and JSON hold lists.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, strict=True
     )
 
 
