@@ -1,0 +1,1 @@
+"""The program of one launch: fetch the document, do the stage's work, report, end with a code."""

@@ -1,0 +1,136 @@
+"""The trial's side of the wire: documents in, batches out, over one kept-alive connection."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from types import TracebackType
+
+import httpx
+from pydantic import ValidationError
+
+from modelyard.contract import Document, LaunchKey, Reply
+from modelyard.errors import DigestMismatch, Fenced, ServerRefused, ServerUnreachable
+
+_FENCED = frozenset({409, 410})
+_PASSING = frozenset({408, 425, 429})
+"""Refusals that mean "later", like every 5xx."""
+
+
+class Intake:
+    """A client of the intake. Used by two threads at most, each with its own connection.
+
+    Args:
+        server: base URL.
+        token: sent as a bearer token when there is one.
+        timeout_seconds: how long one answer may take.
+    """
+
+    def __init__(self, server: str, token: str | None, *, timeout_seconds: float = 10.0) -> None:
+        self._client = httpx.Client(
+            base_url=server,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+            # The intake is never behind a proxy. Loading the certificates takes 20 ms, which
+            # an http:// address can do without.
+            trust_env=False,
+            verify=server.startswith("https://"),
+            limits=httpx.Limits(keepalive_expiry=60.0),
+        )
+
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def document(self, digest: str, *, patience_seconds: float) -> Document:
+        """Fetch a document and verify it.
+
+        Args:
+            digest: the document's BLAKE3.
+            patience_seconds: how long to try again while the server is away.
+
+        Raises:
+            ServerUnreachable: away for longer.
+            ServerRefused: it knows no such document, or doesn't know us.
+            DigestMismatch: it sent another document.
+        """
+        deadline = time.monotonic() + patience_seconds
+        backoff = Backoff()
+        while True:
+            try:
+                return self._document(digest)
+            except ServerUnreachable:
+                if time.monotonic() >= deadline:
+                    raise
+                threading.Event().wait(backoff.next_seconds())
+
+    def post(self, key: LaunchKey, batch: bytes) -> Reply:
+        """Post a batch, given as JSON.
+
+        Raises:
+            Fenced: a newer launch exists, or the task has ended.
+            ServerUnreachable: no answer, or "later"; the same batch may be sent again.
+            ServerRefused: any other answer; sending it again is no use.
+        """
+        path = f"/v1/launches/{key.sweep}/{key.task}/{key.number}/events"
+        answer = self._ask("POST", path, batch)
+        try:
+            return Reply.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise ServerRefused(answer.status_code, f"POST {path}: not a Reply: {error}") from error
+
+    def _document(self, digest: str) -> Document:
+        path = f"/v1/documents/{digest}"
+        answer = self._ask("GET", path, None)
+        try:
+            document = Document.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise ServerRefused(answer.status_code, f"GET {path}: not a Document") from error
+        if document.digest != digest:
+            raise DigestMismatch(
+                f"the server sent the document {document.digest} when {digest} was asked for"
+            )
+        return document
+
+    def _ask(self, method: str, path: str, content: bytes | None) -> httpx.Response:
+        headers = {"Content-Type": "application/json"} if content is not None else {}
+        try:
+            answer = self._client.request(method, path, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise ServerUnreachable(
+                f"{method} {self._client.base_url}{path}: {type(error).__name__}: {error}"
+            ) from error
+        if answer.is_success:
+            return answer
+        message = f"{method} {path} was answered {answer.status_code}: {answer.text[:500]}"
+        if answer.status_code in _FENCED:
+            raise Fenced(message)
+        if answer.status_code in _PASSING or answer.status_code >= 500:
+            raise ServerUnreachable(message)
+        raise ServerRefused(answer.status_code, message)
+
+
+class Backoff:
+    """Waits between tries: doubling from 50 ms to 2 s, each shortened by up to a half at random,
+    so that a fleet of trials doesn't come back in step."""
+
+    def __init__(self) -> None:
+        self._ceiling = 0.05
+
+    def next_seconds(self) -> float:
+        """Length of the next wait."""
+        ceiling = self._ceiling
+        self._ceiling = min(2.0, 2 * ceiling)
+        return ceiling * random.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """A try succeeded."""
+        self._ceiling = 0.05
