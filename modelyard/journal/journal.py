@@ -2,34 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from modelyard.api import Desired, Owner, SweepRequest, SweepState
+from sqlalchemy import Connection, delete, insert, select
+
+from modelyard.api import Desired, FailureView, Owner, SweepRequest, SweepState
 from modelyard.contract import Batch, Document, LaunchKey, Stop, TrialSpec
+from modelyard.errors import Fenced
+from modelyard.journal import events, launches, lease, stages, sweeps, trials
+from modelyard.journal.database import Database
+from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
+from modelyard.journal.tables import cursors
+
+__all__ = ["Journal", "migrate"]
 
 
-class Journal(Protocol):
-    """Signatures to build against; the sweep room replaces this Protocol by the class itself.
+class Journal:
+    """Everything that outlives a server, in one database.
 
-    All calls are synchronous, thread-safe, and take one transaction that requires the epoch.
+    Calls are synchronous and thread-safe. Each writing call is one transaction that requires the
+    epoch this journal acquired; reading calls need no lease.
+
+    Args:
+        database: a migrated database.
+        lease_seconds: age at which somebody else's lease is void.
 
     Raises:
-        LeaseLost: from every writing call, once another server raised the epoch.
+        LeaseLost: from every writing call, once the lease isn't this journal's (any more).
+        ModelyardError: from every call, when the database is locked, unwritable or full.
     """
 
+    def __init__(self, database: Database, *, lease_seconds: float) -> None:
+        self._database = database
+        self._lease_seconds = lease_seconds
+        self._claim = lease.Claim()
+        self._epoch: int | None = None
+
+    @classmethod
+    def open(cls, url: str, *, lease_seconds: float) -> Journal:
+        """A journal on a migrated database (``migrate(url)``); takes no lease yet."""
+        return cls(Database(url), lease_seconds=lease_seconds)
+
+    def close(self) -> None:
+        """Close the connections; the lease stays as it is."""
+        self._database.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Connection, float]]:
+        with self._database.writing() as connection:
+            lease.require(connection, self._claim, self._epoch)
+            yield connection, self._database.now(connection)
+
     # lease
-    def acquire(self, address: str) -> int: ...
-    def renew(self) -> None: ...
-    def release(self) -> None: ...
-    def now(self) -> float: ...
+
+    def acquire(self, address: str) -> int:
+        """Take the lease; see ``lease.acquire``. Returns the epoch to write under."""
+        with self._database.writing() as connection:
+            epoch = lease.acquire(
+                self._database, connection, self._claim, address, self._lease_seconds
+            )
+        self._epoch = epoch
+        return epoch
+
+    def renew(self) -> None:
+        """Say that this server lives; to be called a few times within ``lease_seconds``."""
+        with self._writing() as (connection, _):
+            lease.renew(self._database, connection)
+
+    def release(self) -> None:
+        """Let the next server take over at once; this one can't write from here on."""
+        with self._writing() as (connection, _):
+            lease.release(connection)
+
+    def now(self) -> float:
+        """Seconds since 1970 by the database's clock."""
+        with self._database.reading() as connection:
+            return self._database.now(connection)
 
     # sweeps
-    def create_sweep(self, sweep: str, request: SweepRequest, document: Document) -> SweepRow: ...
-    def sweep(self, reference: str | None) -> SweepRow: ...  # id, name (newest) or None (newest)
-    def sweeps(self, limit: int = 100) -> list[SweepRow]: ...
-    def sweep_of_flow_run(self, flow_run: str) -> SweepRow | None: ...
+
+    def create_sweep(self, sweep: str, request: SweepRequest, document: Document) -> SweepRow:
+        """Add a sweep and its document; an existing one of the same id or flow run is returned."""
+        with self._writing() as (connection, now):
+            return sweeps.create(connection, now, sweep, request, document)
+
+    def sweep(self, reference: str | None) -> SweepRow:
+        """By id, else the newest of a name; None is the newest of all.
+
+        Raises:
+            InputError: there is none.
+        """
+        with self._database.reading() as connection:
+            return sweeps.find(connection, reference)
+
+    def sweeps(self, limit: int = 100) -> list[SweepRow]:
+        """The newest sweeps, newest first."""
+        with self._database.reading() as connection:
+            return sweeps.newest(connection, limit)
+
+    def sweep_of_flow_run(self, flow_run: str) -> SweepRow | None:
+        """The sweep that a flow run has taken on."""
+        with self._database.reading() as connection:
+            return sweeps.of_flow_run(connection, flow_run)
+
     def update_sweep(
         self,
         sweep: str,
@@ -42,38 +119,152 @@ class Journal(Protocol):
         flow_run: str | None = None,
         note: str | None = None,
         actor: str = "server",
-    ) -> SweepRow: ...  # every change is audited
-    def set_owner(self, sweep: str, owner: Owner | None) -> None: ...
-    def renew_owner(self, sweep: str, owner: Owner) -> bool: ...  # False: somebody else owns it
-    def lapsed(self, seconds: float) -> list[SweepRow]: ...  # running, owner silent for longer
-    def document(self, digest: str) -> Document | None: ...
+    ) -> SweepRow:
+        """Change what is given and differs, audited. A wish to cancel is never taken back."""
+        wanted = {
+            "state": state,
+            "desired": desired,
+            "message": message,
+            "trials": trials,
+            "run": run,
+            "flow_run": flow_run,
+            "note": note,
+        }
+        with self._writing() as (connection, now):
+            return sweeps.change(connection, now, sweep, wanted, actor)
+
+    def set_owner(self, sweep: str, owner: Owner | None) -> None:
+        """Give the sweep to a process, or to nobody."""
+        with self._writing() as (connection, now):
+            sweeps.set_owner(connection, now, sweep, owner)
+
+    def renew_owner(self, sweep: str, owner: Owner) -> bool:
+        """The owner lives. False when somebody else, or nobody, owns the sweep."""
+        with self._writing() as (connection, now):
+            return sweeps.renew_owner(connection, now, sweep, owner)
+
+    def lapsed(self, seconds: float) -> list[SweepRow]:
+        """Running sweeps whose owner has been silent for longer than ``seconds``."""
+        with self._database.reading() as connection:
+            return sweeps.lapsed(connection, self._database.now(connection), seconds)
+
+    def document(self, digest: str) -> Document | None:
+        """The document of this digest."""
+        with self._database.reading() as connection:
+            return sweeps.document_of(connection, digest)
 
     # stages
-    def begin_stage(self, sweep: str, stage: str) -> StageRow: ...  # or the recorded one
-    def end_stage(self, row: StageRow) -> None: ...
-    def restart_stage(self, sweep: str, stage: str) -> StageRow: ...  # a failed one, on --continue
-    def stages(self, sweep: str) -> list[StageRow]: ...
+
+    def begin_stage(self, sweep: str, stage: str) -> StageRow:
+        """Start a stage, or return it as it was recorded."""
+        with self._writing() as (connection, now):
+            return stages.begin(connection, now, sweep, stage)
+
+    def end_stage(self, row: StageRow) -> None:
+        """Write a stage's end; its first end stays."""
+        with self._writing() as (connection, now):
+            stages.end(connection, now, row)
+
+    def restart_stage(self, sweep: str, stage: str) -> StageRow:
+        """Start a failed stage again; any other is returned as it is."""
+        with self._writing() as (connection, now):
+            return stages.restart(connection, now, sweep, stage)
+
+    def stages(self, sweep: str) -> list[StageRow]:
+        """All stages of a sweep, in the order they began."""
+        with self._database.reading() as connection:
+            return stages.of_sweep(connection, sweep)
 
     # trials
-    def put_trial(self, row: TrialRow) -> None: ...
-    def trials(self, sweep: str) -> list[TrialRow]: ...
-    def unrecorded(self) -> list[TrialRow]: ...  # ended, not yet in the tracker
-    def set_run(self, sweep: str, number: int, run: str) -> None: ...
-    def set_recorded(self, sweep: str, number: int) -> None: ...
+
+    def put_trial(self, row: TrialRow) -> None:
+        """Write a trial; an ended one keeps its end, and the recorder's columns stay."""
+        with self._writing() as (connection, _):
+            trials.put(connection, row)
+
+    def trials(self, sweep: str) -> list[TrialRow]:
+        """All trials of a sweep by number."""
+        with self._database.reading() as connection:
+            return trials.of_sweep(connection, sweep)
+
+    def unrecorded(self) -> list[TrialRow]:
+        """Trials of all sweeps that ended and aren't in the tracker yet."""
+        with self._database.reading() as connection:
+            return trials.unrecorded(connection)
+
+    def set_run(self, sweep: str, number: int, run: str) -> None:
+        """Keep a trial's MLflow run id."""
+        with self._writing() as (connection, _):
+            trials.mark(connection, sweep, number, run=run)
+
+    def set_recorded(self, sweep: str, number: int) -> None:
+        """The tracker holds the trial's end."""
+        with self._writing() as (connection, _):
+            trials.mark(connection, sweep, number, recorded=True)
 
     # launches
-    def commit_launch(self, spec: TrialSpec) -> LaunchRow: ...  # the same spec again: the same row
-    def launches(self, sweep: str, task: str | None = None) -> list[LaunchRow]: ...
-    def stop_launch(self, key: LaunchKey, reason: Stop) -> None: ...  # first reason stays
-    def end_launch(self, key: LaunchKey, failure: Any | None = None) -> None: ...
+
+    def commit_launch(self, spec: TrialSpec) -> LaunchRow:
+        """Write a launch before it is started; the same spec again returns the same row."""
+        with self._writing() as (connection, now):
+            return launches.commit(connection, now, spec)
+
+    def launches(self, sweep: str, task: str | None = None) -> list[LaunchRow]:
+        """Launches of a sweep, or of one of its tasks, oldest first."""
+        with self._database.reading() as connection:
+            return launches.of_sweep(connection, sweep, task)
+
+    def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
+        """Write why a launch is to end, before any signal; the first reason stays."""
+        with self._writing() as (connection, now):
+            launches.stop(connection, now, key, reason)
+
+    def end_launch(self, key: LaunchKey, failure: FailureView | None = None) -> None:
+        """Write how a launch ended; the first end stays, and later events of it are refused."""
+        with self._writing() as (connection, now):
+            launches.end(connection, now, key, failure)
 
     # events
-    def append(self, batches: Sequence[tuple[LaunchKey, Batch]]) -> list[int | Exception]: ...
+
+    def append(self, batches: Sequence[tuple[LaunchKey, Batch]]) -> list[int | Exception]:
+        """Store many launches' batches in one transaction (group commit).
+
+        Returns:
+            For each batch the highest stored sequence number, or ``Fenced`` where the launch
+            has no say any more.
+        """
+        with self._writing() as (connection, now):
+            return [_append(connection, now, key, batch) for key, batch in batches]
+
     def events(
         self, after: int, *, sweep: str | None = None, task: str | None = None, limit: int = 1000
-    ) -> list[EventRow]: ...
-    def cursor(self) -> int: ...
+    ) -> list[EventRow]:
+        """Events behind a cursor in the order of their commits."""
+        with self._database.reading() as connection:
+            return events.after(connection, after, sweep=sweep, task=task, limit=limit)
 
-    # what a reader keeps over restarts (the recorder's cursor)
-    def get_cursor(self, reader: str) -> int: ...
-    def set_cursor(self, reader: str, value: int) -> None: ...
+    def cursor(self) -> int:
+        """Id of the newest event."""
+        with self._database.reading() as connection:
+            return events.newest(connection)
+
+    # what a reader keeps over restarts
+
+    def get_cursor(self, reader: str) -> int:
+        """Where a reader had come to; 0 for a new one."""
+        with self._database.reading() as connection:
+            query = select(cursors.c.value).where(cursors.c.reader == reader)
+            return connection.scalar(query) or 0
+
+    def set_cursor(self, reader: str, value: int) -> None:
+        """Keep where a reader has come to."""
+        with self._writing() as (connection, _):
+            connection.execute(delete(cursors).where(cursors.c.reader == reader))
+            connection.execute(insert(cursors).values(reader=reader, value=value))
+
+
+def _append(connection: Connection, now: float, key: LaunchKey, batch: Batch) -> int | Exception:
+    try:
+        return events.append(connection, now, key, batch)
+    except Fenced as refusal:
+        return refusal

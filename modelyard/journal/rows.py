@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.api import Desired, FailureView, Owner, StageState, SweepState, TrialState
-from modelyard.contract import Body, LaunchKey, Scalar, Stop, TrialResult, TrialSpec
+from modelyard.contract import Body, Failure, LaunchKey, Scalar, Stop, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,7 @@ class LaunchRow:
     Args:
         stop: why it was told to end; written before any signal.
         result: the accepted result.
+        said: what the program itself said of its failure.
         ended_at: when its end was classified; ``failure`` is what it was classed as.
         beat_at: receipt of its newest event.
         phase: newest phase, and whether beats are expected in it.
@@ -94,6 +95,7 @@ class LaunchRow:
     stop: Stop | None = None
     stop_at: float | None = None
     result: TrialResult | None = None
+    said: Failure | None = None
     ended_at: float | None = None
     failure: FailureView | None = None
     beat_at: float | None = None

@@ -1,0 +1,101 @@
+"""Rows of launches. Each function works within the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+
+from modelyard.api import FailureView
+from modelyard.contract import Failure, LaunchKey, Stop, TrialResult, TrialSpec
+from modelyard.errors import ModelyardError
+from modelyard.journal.rows import LaunchRow
+from modelyard.journal.tables import launches
+
+
+def commit(connection: Connection, now: float, spec: TrialSpec) -> LaunchRow:
+    """Write a launch before it is started; the same spec again returns the same row.
+
+    Raises:
+        ModelyardError: the key exists with another spec.
+    """
+    found = get(connection, spec.key)
+    if found is None:
+        connection.execute(
+            insert(launches).values(
+                sweep=spec.key.sweep,
+                task=spec.key.task,
+                number=spec.key.number,
+                spec=spec.model_dump_json(),
+                created_at=now,
+                phase_steps=False,
+            )
+        )
+        return LaunchRow(key=spec.key, spec=spec, created_at=now)
+    if found.spec != spec:
+        raise ModelyardError(f"Launch {spec.key} was committed with another spec; this is a bug.")
+    return found
+
+
+def get(connection: Connection, key: LaunchKey) -> LaunchRow | None:
+    """One launch."""
+    row = connection.execute(select(launches).where(*_is(key))).one_or_none()
+    return None if row is None else _row(row)
+
+
+def of_sweep(connection: Connection, sweep: str, task: str | None) -> list[LaunchRow]:
+    """Launches of a sweep (of one task of it), oldest first."""
+    query = select(launches).where(launches.c.sweep == sweep)
+    if task is not None:
+        query = query.where(launches.c.task == task)
+    rows = connection.execute(query.order_by(launches.c.created_at, launches.c.number))
+    return [_row(row) for row in rows]
+
+
+def stop(connection: Connection, now: float, key: LaunchKey, reason: Stop) -> None:
+    """Write why a launch is to end; the first reason stays."""
+    connection.execute(
+        update(launches)
+        .where(*_is(key), launches.c.stop.is_(None), launches.c.ended_at.is_(None))
+        .values(stop=reason, stop_at=now)
+    )
+
+
+def end(connection: Connection, now: float, key: LaunchKey, failure: FailureView | None) -> None:
+    """Write a launch's end; the first stays. From here on its events are refused."""
+    connection.execute(
+        update(launches)
+        .where(*_is(key), launches.c.ended_at.is_(None))
+        .values(ended_at=now, failure=None if failure is None else failure.model_dump_json())
+    )
+
+
+def change(connection: Connection, key: LaunchKey, **values: object) -> None:
+    """Write what events told of a launch."""
+    connection.execute(update(launches).where(*_is(key)).values(**values))
+
+
+def _is(key: LaunchKey) -> tuple[ColumnElement[bool], ...]:
+    return (
+        launches.c.sweep == key.sweep,
+        launches.c.task == key.task,
+        launches.c.number == key.number,
+    )
+
+
+def _row(row: Row[Any]) -> LaunchRow:
+    return LaunchRow(
+        key=LaunchKey(sweep=row.sweep, task=row.task, number=row.number),
+        spec=TrialSpec.model_validate_json(row.spec),
+        created_at=row.created_at,
+        stop=None if row.stop is None else Stop(row.stop),
+        stop_at=row.stop_at,
+        result=None if row.result is None else TrialResult.model_validate_json(row.result),
+        said=None if row.said is None else Failure.model_validate_json(row.said),
+        ended_at=row.ended_at,
+        failure=None if row.failure is None else FailureView.model_validate_json(row.failure),
+        beat_at=row.beat_at,
+        phase=row.phase,
+        phase_steps=row.phase_steps,
+        checkpoint=row.checkpoint,
+    )

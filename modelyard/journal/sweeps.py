@@ -1,0 +1,183 @@
+"""Rows of sweeps and documents. Each function works within the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from modelyard.api import ENDED, Desired, Owner, SweepRequest, SweepState
+from modelyard.contract import Document
+from modelyard.errors import InputError
+from modelyard.journal import audit
+from modelyard.journal.rows import SweepRow
+from modelyard.journal.tables import documents, sweeps
+
+
+def create(
+    connection: Connection, now: float, sweep: str, request: SweepRequest, document: Document
+) -> SweepRow:
+    """Add a sweep; one of the same id or flow run is returned as it is."""
+    for known in (
+        select(sweeps).where(sweeps.c.id == sweep),
+        select(sweeps).where(sweeps.c.flow_run == request.flow_run),
+    ):
+        row = connection.execute(known).one_or_none()
+        if row is not None:
+            return _row(row)
+    put_document(connection, document)
+    connection.execute(
+        insert(sweeps).values(
+            id=sweep,
+            name=request.experiment["name"],
+            project=request.experiment.get("project", "default"),
+            experiment=json.dumps(request.experiment),
+            document=document.digest,
+            state=SweepState.RUNNING,
+            desired=Desired.RUNNING,
+            message="",
+            created_at=now,
+            notes="[]",
+            owner=None if request.owner is None else request.owner.model_dump_json(),
+            owner_renewed_at=None if request.owner is None else now,
+            flow_run=request.flow_run,
+            tags=json.dumps(request.tags),
+        )
+    )
+    audit.add(connection, at=now, actor="client", action="create", subject=sweep, detail="")
+    return get(connection, sweep)
+
+
+def get(connection: Connection, sweep: str) -> SweepRow:
+    """The sweep of this id.
+
+    Raises:
+        InputError: there is none.
+    """
+    row = connection.execute(select(sweeps).where(sweeps.c.id == sweep)).one_or_none()
+    if row is None:
+        raise InputError(f"There is no sweep {sweep!r}; `modelyard status` lists those there are.")
+    return _row(row)
+
+
+def find(connection: Connection, reference: str | None) -> SweepRow:
+    """The sweep of this id, else the newest of this name; None is the newest of all.
+
+    Raises:
+        InputError: there is none.
+    """
+    newest = select(sweeps).order_by(sweeps.c.serial.desc()).limit(1)
+    if reference is None:
+        row = connection.execute(newest).one_or_none()
+        if row is None:
+            raise InputError("There is no sweep yet; start one with `modelyard run FILE`.")
+        return _row(row)
+    row = connection.execute(select(sweeps).where(sweeps.c.id == reference)).one_or_none()
+    row = row or connection.execute(newest.where(sweeps.c.name == reference)).one_or_none()
+    return get(connection, reference) if row is None else _row(row)
+
+
+def newest(connection: Connection, limit: int) -> list[SweepRow]:
+    """The newest sweeps, newest first."""
+    rows = connection.execute(select(sweeps).order_by(sweeps.c.serial.desc()).limit(limit))
+    return [_row(row) for row in rows]
+
+
+def of_flow_run(connection: Connection, flow_run: str) -> SweepRow | None:
+    """The sweep that a flow run has taken on."""
+    row = connection.execute(select(sweeps).where(sweeps.c.flow_run == flow_run)).one_or_none()
+    return None if row is None else _row(row)
+
+
+def change(
+    connection: Connection, now: float, sweep: str, wanted: Mapping[str, Any], actor: str
+) -> SweepRow:
+    """Write what differs, with one audit row; ``note`` is added once to the notes.
+
+    A wish to cancel is final: no later wish replaces it.
+    """
+    row = get(connection, sweep)
+    values = {k: v for k, v in wanted.items() if v is not None and v != getattr(row, k, None)}
+    if row.desired is Desired.CANCELLED:
+        values.pop("desired", None)
+    note = values.pop("note", None)
+    if note is not None and note not in row.notes:
+        values["notes"] = json.dumps([*row.notes, note])
+    if "state" in values:
+        values["ended_at"] = now if values["state"] in (*ENDED, SweepState.INTERRUPTED) else None
+    if not values:
+        return row
+    connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(**values))
+    detail = json.dumps({k: str(v) for k, v in values.items() if k != "ended_at"})
+    audit.add(connection, at=now, actor=actor, action="change", subject=sweep, detail=detail)
+    return get(connection, sweep)
+
+
+def set_owner(connection: Connection, now: float, sweep: str, owner: Owner | None) -> None:
+    """Give the sweep to a process, or to nobody."""
+    text = None if owner is None else owner.model_dump_json()
+    connection.execute(
+        update(sweeps)
+        .where(sweeps.c.id == sweep)
+        .values(owner=text, owner_renewed_at=None if owner is None else now)
+    )
+
+
+def renew_owner(connection: Connection, now: float, sweep: str, owner: Owner) -> bool:
+    """The owner lives. False when the sweep isn't its own (any more)."""
+    done = connection.execute(
+        update(sweeps)
+        .where(sweeps.c.id == sweep, sweeps.c.owner == owner.model_dump_json())
+        .values(owner_renewed_at=now)
+    )
+    return done.rowcount == 1
+
+
+def lapsed(connection: Connection, now: float, seconds: float) -> list[SweepRow]:
+    """Running sweeps whose owner has been silent for longer."""
+    rows = connection.execute(
+        select(sweeps).where(
+            sweeps.c.state == SweepState.RUNNING,
+            sweeps.c.owner.is_not(None),
+            sweeps.c.owner_renewed_at < now - seconds,
+        )
+    )
+    return [_row(row) for row in rows]
+
+
+def put_document(connection: Connection, document: Document) -> None:
+    """Keep a document under its digest; the same again changes nothing."""
+    if document_of(connection, document.digest) is None:
+        connection.execute(
+            insert(documents).values(digest=document.digest, body=document.model_dump_json())
+        )
+
+
+def document_of(connection: Connection, digest: str) -> Document | None:
+    """The document of this digest."""
+    body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
+    return None if body is None else Document.model_validate_json(body)
+
+
+def _row(row: Row[Any]) -> SweepRow:
+    return SweepRow(
+        id=row.id,
+        name=row.name,
+        project=row.project,
+        experiment=json.loads(row.experiment),
+        document=row.document,
+        state=SweepState(row.state),
+        desired=Desired(row.desired),
+        message=row.message,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        trials=row.trials,
+        notes=tuple(json.loads(row.notes)),
+        owner=None if row.owner is None else Owner.model_validate_json(row.owner),
+        owner_renewed_at=row.owner_renewed_at,
+        flow_run=row.flow_run,
+        run=row.run,
+        tags=json.loads(row.tags),
+    )
