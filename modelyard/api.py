@@ -201,6 +201,22 @@ class EventView(Wire):
     body: dict[str, Any]
 
 
+class LogLine(Wire):
+    """One line that a task printed. ``at`` is its receipt by the database's clock."""
+
+    at: float
+    task: str
+    launch: int
+    text: str
+
+
+class LogPage(Wire):
+    """Lines in the order of their arrival; ``cursor`` is where the next page goes on."""
+
+    lines: tuple[LogLine, ...]
+    cursor: int
+
+
 class GateView(Wire):
     """A gate's verdict.
 

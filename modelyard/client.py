@@ -1,0 +1,380 @@
+"""The typed client of our server: what the command line, flows and tools speak through.
+
+One method a path. Waiting is done with long polls (an ETag and ``Prefer: wait``, RFC 7240), so
+a change is seen at once and silence costs nothing; a server that restarts meanwhile is found
+again through its service file.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from modelyard.api import (
+    ENDED,
+    EventView,
+    Health,
+    LogPage,
+    Owner,
+    Problem,
+    ServingView,
+    StageState,
+    StageView,
+    SweepRequest,
+    SweepState,
+    SweepView,
+    TrialView,
+    VersionView,
+)
+from modelyard.contract import Wire
+from modelyard.errors import (
+    ExperimentError,
+    Interrupted,
+    Mistake,
+    ServerRefused,
+    ServerUnreachable,
+)
+from modelyard.settings import Settings
+
+COALESCE_SECONDS = 0.2
+"""Shortest time between two views of a followed sweep."""
+
+WAIT_SECONDS = 10
+"""How long the server may hold a long poll."""
+
+SILENCE_SECONDS = 45.0
+"""A stream that is quiet for longer is dead: the server's heartbeat comes three times as often."""
+
+RETRY_SECONDS = 0.2
+
+Answer = TypeVar("Answer", bound=Wire)
+
+
+class Client:
+    """Speaks to one server. Not thread-safe in its waits; each thread takes its own.
+
+    Args:
+        address: base URL, ``http://127.0.0.1:4300``.
+        service: the server's service file; where it is asked for the address again when the
+            server went away during a wait.
+        patience_seconds: how long a wait bears a server that doesn't answer.
+
+    Raises:
+        ServerUnreachable: from every method, when the server doesn't answer.
+        ServerRefused: from every method, when it answers with an error; carries the status.
+    """
+
+    def __init__(
+        self, address: str, *, service: Path | None = None, patience_seconds: float = 15.0
+    ) -> None:
+        self.address = address
+        self._service = service
+        self._patience = patience_seconds
+        self._http = _connection(address)
+
+    @classmethod
+    def connect(cls, settings: Settings, *, patience_seconds: float = 15.0) -> Client:
+        """A client of the home's server, by its service file.
+
+        Raises:
+            ServerUnreachable: no server of this home is recorded.
+        """
+        file = settings.paths.service("server")
+        address = _recorded_address(file)
+        if address is None:
+            raise ServerUnreachable(
+                f"no Modelyard server runs for {settings.paths.home}; "
+                "start one with `modelyard up` or `modelyard run FILE`"
+            )
+        return cls(address, service=file, patience_seconds=patience_seconds)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the connections."""
+        self._http.close()
+
+    # sweeps
+
+    def create_sweep(self, request: SweepRequest) -> SweepView:
+        """Make a sweep, or find the one of the request's flow run.
+
+        Raises:
+            ExperimentError: the experiment has mistakes.
+        """
+        return self._post("/v1/sweeps", SweepView, request)
+
+    def sweeps(self) -> list[SweepView]:
+        """The newest hundred sweeps, newest first."""
+        return [SweepView.model_validate(row) for row in self._send("GET", "/v1/sweeps").json()]
+
+    def sweep(self, reference: str | None = None) -> SweepView:
+        """A sweep by id, the newest of a name, or the newest of all."""
+        return self._get(f"/v1/sweeps/{reference or 'newest'}", SweepView)
+
+    def continue_sweep(self, sweep: str, owner: Owner | None = None) -> SweepView:
+        """Let an interrupted or failed sweep go on; a complete one is returned as it is.
+
+        Raises:
+            ServerRefused: 409 when it runs; the message names the owner's pid.
+        """
+        return self._post(f"/v1/sweeps/{sweep}/continue", SweepView, None, _owner(owner))
+
+    def renew_owner(self, sweep: str, owner: Owner) -> SweepView:
+        """Say that the owner lives; due every second.
+
+        Raises:
+            ServerRefused: 409 when somebody else owns the sweep by now.
+        """
+        return self._post(f"/v1/sweeps/{sweep}/owner", SweepView, None, _owner(owner))
+
+    def release_owner(self, sweep: str) -> SweepView:
+        """End the ownership in good order; the sweep is left as it is."""
+        answer = self._send("DELETE", f"/v1/sweeps/{sweep}/owner")
+        return SweepView.model_validate_json(answer.content)
+
+    def attach_flow_run(self, sweep: str, flow_run: str) -> SweepView:
+        """Tie the sweep to a Prefect flow run, whose cancellation then cancels it."""
+        body = {"flow_run": flow_run}
+        return self._post(f"/v1/sweeps/{sweep}/flow-run", SweepView, None, body)
+
+    def cancel(self, sweep: str, reason: str = "") -> SweepView:
+        """End the sweep for good; it is cancelled once its trials have ended."""
+        return self._post(f"/v1/sweeps/{sweep}/cancel", SweepView, None, {"reason": reason})
+
+    def interrupt(self, sweep: str, reason: str = "") -> SweepView:
+        """Stop the sweep with checkpoints; it can be continued."""
+        return self._post(f"/v1/sweeps/{sweep}/interrupt", SweepView, None, {"reason": reason})
+
+    def trials(self, sweep: str) -> list[TrialView]:
+        """The trials of a sweep by number."""
+        answer = self._send("GET", f"/v1/sweeps/{sweep}/trials")
+        return [TrialView.model_validate(row) for row in answer.json()]
+
+    def logs(self, sweep: str, task: str | None = None, after: int = 0) -> LogPage:
+        """What tasks printed, from a cursor on."""
+        params = {"after": str(after), **({"task": task} if task is not None else {})}
+        return self._get(f"/v1/sweeps/{sweep}/logs", LogPage, params)
+
+    # stages
+
+    def run_stage(self, sweep: str, stage: str) -> StageView:
+        """Start a stage, or return what it came to; returns at once."""
+        return self._post(f"/v1/sweeps/{sweep}/stages/{stage}", StageView)
+
+    def stage(self, sweep: str, stage: str) -> StageView:
+        """A stage that was started."""
+        return self._get(f"/v1/sweeps/{sweep}/stages/{stage}", StageView)
+
+    def wait_stage(
+        self, sweep: str, stage: str, on_change: Callable[[SweepView], None] | None = None
+    ) -> StageView:
+        """Run a stage to its end.
+
+        Args:
+            on_change: given the sweep at each change meanwhile, at most five times a second.
+
+        Raises:
+            Interrupted: the sweep was interrupted before the stage ended.
+        """
+        view = self.run_stage(sweep, stage)
+        for tag, seen in self._follow(sweep):
+            if tag.fresh_server:
+                self.run_stage(sweep, stage)
+            if on_change is not None:
+                on_change(seen)
+            view = next((s for s in seen.stages if s.stage == stage), view)
+            if view.state is not StageState.RUNNING:
+                return view
+            if seen.state is SweepState.INTERRUPTED:
+                raise Interrupted(f"sweep {sweep} was interrupted during {stage}: {seen.message}")
+        return view
+
+    # waiting
+
+    def follow(self, sweep: str) -> Iterator[SweepView]:
+        """The sweep now and at each change, at most five times a second, until it has ended or
+        is interrupted."""
+        for _, view in self._follow(sweep):
+            yield view
+            if view.state in ENDED or view.state is SweepState.INTERRUPTED:
+                return
+
+    def events(self, sweep: str | None = None, after: int = 0) -> Iterator[EventView]:
+        """Stored events from a cursor on, for ever; of one sweep, until it has ended.
+
+        Reconnects with the cursor of the last event, so none is missed or seen twice.
+        """
+        heard = time.monotonic()
+        while True:
+            try:
+                for event in self._stream(sweep, after):
+                    if event is None:
+                        return
+                    after, heard = event.id, time.monotonic()
+                    yield event
+            except ServerUnreachable:
+                if time.monotonic() - heard > self._patience:
+                    raise
+                self._relocate()
+            time.sleep(RETRY_SECONDS)
+
+    # models
+
+    def versions(self, name: str) -> list[VersionView]:
+        """The registered versions of a model, newest first."""
+        answer = self._send("GET", f"/v1/models/{name}")
+        return [VersionView.model_validate(row) for row in answer.json()]
+
+    def rollback(self, name: str) -> ServingView:
+        """Serve the version that was champion before."""
+        answer = self._send("POST", f"/v1/models/{name}/rollback", timeout=120.0)
+        return ServingView.model_validate_json(answer.content)
+
+    def servings(self) -> list[ServingView]:
+        """The model servers of this installation that run."""
+        answer = self._send("GET", "/v1/servings")
+        return [ServingView.model_validate(row) for row in answer.json()]
+
+    # the server itself
+
+    def health(self) -> Health:
+        """Whether the server and what it depends on are well; also when they aren't."""
+        answer = self._send("GET", "/readyz", accepted=(503,))
+        return Health.model_validate_json(answer.content)
+
+    def shutdown(self) -> None:
+        """End the server; its trials stop with a checkpoint."""
+        self._send("POST", "/v1/shutdown")
+
+    # how it is done
+
+    def _get(self, path: str, model: type[Answer], params: dict[str, str] | None = None) -> Answer:
+        return model.model_validate_json(self._send("GET", path, params=params).content)
+
+    def _post(
+        self,
+        path: str,
+        model: type[Answer],
+        body: Wire | None = None,
+        content: dict[str, Any] | None = None,
+    ) -> Answer:
+        sent = content if body is None else body.model_dump(mode="json")
+        return model.model_validate_json(self._send("POST", path, json=sent).content)
+
+    def _send(
+        self, method: str, path: str, *, accepted: tuple[int, ...] = (), **options: Any
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise _unreachable(self.address, error) from error
+        if answer.status_code >= 400 and answer.status_code not in accepted:
+            raise _refused(answer)
+        return answer
+
+    def _follow(self, sweep: str) -> Iterator[tuple[_Tag, SweepView]]:
+        """Views with their tags for ever; bears a server that is away for a while."""
+        tag, heard = _Tag(""), time.monotonic()
+        while True:
+            try:
+                answer = self._poll(f"/v1/sweeps/{sweep}", tag)
+            except ServerUnreachable:
+                if time.monotonic() - heard > self._patience:
+                    raise
+                time.sleep(RETRY_SECONDS)
+                self._relocate()
+                continue
+            heard = time.monotonic()
+            if answer.status_code == httpx.codes.NOT_MODIFIED:
+                continue
+            tag = _Tag(answer.headers.get("etag", ""), before=tag)
+            yield tag, SweepView.model_validate_json(answer.content)
+            time.sleep(COALESCE_SECONDS)
+
+    def _poll(self, path: str, tag: _Tag) -> httpx.Response:
+        headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": tag.value}
+        return self._send("GET", path, headers=headers if tag.value else {})
+
+    def _stream(self, sweep: str | None, after: int) -> Iterator[EventView | None]:
+        """Events of one connection; None when the server says that no more will come."""
+        params = {"after": str(after), **({"sweep": sweep} if sweep else {})}
+        timeout = httpx.Timeout(5.0, read=SILENCE_SECONDS)
+        try:
+            with self._http.stream("GET", "/v1/events", params=params, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise _refused(answer)
+                for line in answer.iter_lines():
+                    if line == "event: end":
+                        yield None
+                    elif line.startswith("data: {"):
+                        yield EventView.model_validate_json(line.removeprefix("data: "))
+        except httpx.TransportError as error:
+            raise _unreachable(self.address, error) from error
+
+    def _relocate(self) -> None:
+        """Take the address that the service file has now, if it is another."""
+        address = None if self._service is None else _recorded_address(self._service)
+        if address is not None and address != self.address:
+            self._http.close()
+            self.address, self._http = address, _connection(address)
+
+
+class _Tag:
+    """An ETag ``"<epoch>-<version>"``: which server process answered, and its count of changes."""
+
+    def __init__(self, value: str, *, before: _Tag | None = None) -> None:
+        self.value = value
+        self.epoch = value.strip('"').partition("-")[0]
+        self.fresh_server = before is not None and before.epoch not in ("", self.epoch)
+
+
+def _connection(address: str) -> httpx.Client:
+    # Proxies of the environment are not asked: the server is on this machine.
+    timeout = httpx.Timeout(30.0, connect=5.0)
+    return httpx.Client(base_url=address, timeout=timeout, trust_env=False)
+
+
+def _recorded_address(file: Path) -> str | None:
+    try:
+        return str(json.loads(file.read_text())["address"]) or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _owner(owner: Owner | None) -> dict[str, Any]:
+    return {"owner": None if owner is None else owner.model_dump(mode="json")}
+
+
+def _unreachable(address: str, error: httpx.TransportError) -> ServerUnreachable:
+    return ServerUnreachable(
+        f"the Modelyard server at {address} doesn't answer ({error}); "
+        "`modelyard up` or `modelyard run` starts it again"
+    )
+
+
+def _refused(answer: httpx.Response) -> ServerRefused | ExperimentError:
+    try:
+        problem = Problem.model_validate_json(answer.content)
+    except ValueError:
+        problem = Problem(error=f"the server answered {answer.status_code}: {answer.text[:200]}")
+    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and problem.mistakes:
+        mistakes = (Mistake(**{**m, "valid": tuple(m.get("valid", ()))}) for m in problem.mistakes)
+        return ExperimentError("experiment", tuple(mistakes))
+    return ServerRefused(answer.status_code, problem.error)
