@@ -2,7 +2,9 @@
 
     ModelyardError                 exit code 1: it was tried and failed
     ├── InputError                 exit code 2: something the user wrote or pointed at is wrong
-    │   └── ExperimentError        … in the experiment file: every mistake at once
+    │   ├── ExperimentError        … in the experiment file: every mistake at once
+    │   ├── DataError              … in the data that it names (carries the key at fault)
+    │   └── SchemaMismatch         … in rows to predict for (carries the column)
     ├── GateRefused                exit code 3: a required gate said no
     ├── Interrupted                exit code 130: stopped before the end; what finished is kept
     ├── ServerUnreachable          the Modelyard server doesn't answer
@@ -59,8 +61,51 @@ class ExperimentError(InputError):
         self.source = source
         self.mistakes = mistakes
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
-        lines = [f"{m.path or 'file'}: {m.message}" for m in mistakes]
+        lines = [
+            f"{m.path or 'file'}{f' (line {m.line})' if m.line else ''}: {m.message}"
+            for m in mistakes
+        ]
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
+
+
+class DataError(InputError):
+    """The data can't be used as the experiment says. Names file, column and row.
+
+    Args:
+        message: a whole sentence: what is wrong and what to do.
+        key: the experiment file's key at fault, dotted: ``data.source``, ``data.target`` …
+        value: what stands there.
+        valid: the values that would be right, where they can be listed.
+        nearest: the valid value most like the bad one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str = "data.source",
+        value: object = None,
+        valid: tuple[str, ...] = (),
+        nearest: str | None = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.valid = valid
+        self.nearest = nearest
+        super().__init__(message)
+
+
+class SchemaMismatch(InputError):
+    """Rows given for a prediction don't fit the columns that the model was trained on.
+
+    Args:
+        column: the column at fault; empty where it is the input as a whole.
+        message: a whole sentence, which names column, row and value.
+    """
+
+    def __init__(self, column: str, message: str) -> None:
+        self.column = column
+        super().__init__(message)
 
 
 class GateRefused(ModelyardError):
