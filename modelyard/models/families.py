@@ -1,0 +1,83 @@
+"""The families there are, and which one suits given data.
+
+Importing this loads no torch and no scikit-learn: the command line checks files with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from modelyard.data.card import DataCard
+from modelyard.errors import InputError
+from modelyard.experiment.model import Experiment
+from modelyard.models.family import Family
+from modelyard.models.networks import CNN, MLP
+from modelyard.models.trees import GRADIENT_BOOSTING, RANDOM_FOREST
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {family.name: family for family in (MLP, CNN, RANDOM_FOREST, GRADIENT_BOOSTING)}
+)
+"""Every family by name."""
+
+FEW_ROWS = 500
+"""Below this many rows averaged trees (bagging) are preferred to boosted ones, which overfit."""
+
+SMALLEST_IMAGE = 4
+"""Pixels of an image's shorter side below which a convolution has nothing to slide over."""
+
+
+def choose(card: DataCard) -> tuple[str, str]:
+    """The family that suits the data, and why in one sentence.
+
+    Images go to the CNN. On tables, trees are ahead of networks at the sizes met here
+    (Grinsztajn, Oyallon, Varoquaux 2022, "Why do tree-based models still outperform deep
+    learning on typical tabular data?").
+
+    Args:
+        card: what prepare found out about the data.
+
+    Returns:
+        Family name and reason.
+    """
+    if card.kind == "image":
+        height, width = card.shape[0], card.shape[1]
+        size = f"images of {height} × {width} pixels"
+        if min(height, width) >= SMALLEST_IMAGE:
+            return CNN.name, f"cnn, because these are {size}: convolutions use which are neighbours"
+        return MLP.name, f"mlp, because {size} are too small for convolutions"
+    rows = f"a table of {card.rows:,} rows"
+    if card.rows < FEW_ROWS:
+        return (
+            RANDOM_FOREST.name,
+            f"random-forest, because {rows} is small: averaged trees overfit least",
+        )
+    return (
+        GRADIENT_BOOSTING.name,
+        f"gradient-boosting, because on {rows} boosted trees are the strongest start",
+    )
+
+
+def resolve(experiment: Experiment, card: DataCard) -> str:
+    """Name of the family that the experiment means on this data.
+
+    Raises:
+        InputError: no such family, or one that can't learn from this kind of data.
+    """
+    name = experiment.model.family
+    if name == "auto":
+        return choose(card)[0]
+    if name not in FAMILIES:
+        raise InputError(
+            f"model.family: there is no family {name!r}; valid are auto, {', '.join(FAMILIES)}"
+        )
+    family = FAMILIES[name]
+    if card.kind not in family.kinds or card.task not in family.tasks:
+        fitting = [
+            f.name for f in FAMILIES.values() if card.kind in f.kinds and card.task in f.tasks
+        ]
+        raise InputError(
+            f"model.family: {name} can't learn {card.task} from {card.kind} data; "
+            f"valid are auto, {', '.join(fitting)}"
+        )
+    return name

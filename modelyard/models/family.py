@@ -1,0 +1,97 @@
+"""What a model family is: its name, what it can learn, its parameters and where to search them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from modelyard.contract import Scalar
+from modelyard.errors import InputError
+from modelyard.experiment.search import Parameter
+
+Kind = Literal["table", "image"]
+Task = Literal["classification", "regression"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyParameter:
+    """One parameter of a family.
+
+    Args:
+        default: its value where neither the file nor the sampler gives one.
+        type: the type of its values; a whole number is also accepted as a float.
+        low, high: inclusive bounds of a number; None leaves that side open.
+        choices: all values, where they are few.
+        optional: None is a value too.
+        description: one phrase, for lists and for the schema.
+    """
+
+    default: Scalar
+    type: type[int] | type[float] | type[str] | type[bool]
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Scalar, ...] | None = None
+    optional: bool = False
+    description: str
+
+    def problem(self, value: Scalar) -> str | None:
+        """What is wrong with a value, as the end of a sentence; None when it is right."""
+        if value is None and self.optional:
+            return None
+        kinds = (int, float) if self.type is float else (self.type,)
+        if type(value) not in kinds:
+            return f"{value!r} is no {self.type.__name__}"
+        if self.choices is not None and value not in self.choices:
+            return f"{value!r} is none of {', '.join(map(str, self.choices))}"
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if self.low is not None and value < self.low:
+                return f"{value} is below {self.low:g}"
+            if self.high is not None and value > self.high:
+                return f"{value} is above {self.high:g}"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One model family.
+
+    Args:
+        name: as it stands in the experiment file.
+        kinds: of data that it takes.
+        tasks: that it can learn.
+        network: fitted by gradient steps over epochs, so that keys of ``train`` count for it;
+            else it is fitted in one go.
+        parameters: its own, by name.
+        space: searched when the file has no ``search.space``; names are its parameters and,
+            for a network, keys of ``train``.
+        description: one phrase for lists.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    tasks: tuple[Task, ...] = TASKS
+    network: bool
+    parameters: Mapping[str, FamilyParameter]
+    space: dict[str, Parameter]
+    description: str
+
+    def complete(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Every parameter's value: the given ones, defaults for the others.
+
+        Raises:
+            InputError: a name that the family lacks, or a value that doesn't fit; all of them.
+        """
+        problems = [
+            f"{name}: {self.name} has no such parameter; it has {', '.join(self.parameters)}"
+            for name in given
+            if name not in self.parameters
+        ]
+        for name, parameter in self.parameters.items():
+            if name in given and (problem := parameter.problem(given[name])):
+                problems.append(f"{name}: {problem}")
+        if problems:
+            raise InputError("\n".join(problems))
+        return {name: given.get(name, p.default) for name, p in self.parameters.items()}

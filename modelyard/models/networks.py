@@ -1,0 +1,86 @@
+"""The network families' parameters and spaces; the modules themselves are in mlp.py and cnn.py."""
+
+from __future__ import annotations
+
+from modelyard.experiment.search import Parameter
+from modelyard.models.family import Family, FamilyParameter
+
+MLP = Family(
+    name="mlp",
+    kinds=("table", "image"),
+    network=True,
+    description="fully connected layers",
+    parameters={
+        "hidden": FamilyParameter(
+            default=128, type=int, low=1, high=16_384, description="units of each hidden layer"
+        ),
+        "layers": FamilyParameter(
+            default=2, type=int, low=1, high=32, description="hidden layers"
+        ),
+        "activation": FamilyParameter(
+            default="relu",
+            type=str,
+            choices=("relu", "gelu", "silu", "tanh"),
+            description="after each hidden layer",
+        ),
+        "norm": FamilyParameter(
+            default="batch",
+            type=str,
+            choices=("batch", "layer", "none"),
+            description="normalisation before the activation",
+        ),
+    },
+    space={
+        "learning_rate": Parameter(float_=(3e-4, 2e-2), log=True),
+        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
+        "dropout": Parameter(float_=(0.0, 0.4)),
+        "hidden": Parameter(int_=(32, 256), log=True),
+        "layers": Parameter(int_=(1, 3)),
+        "activation": Parameter(choice=("relu", "gelu", "silu")),
+    },
+)
+
+CNN = Family(
+    name="cnn",
+    kinds=("image",),
+    network=True,
+    description="convolutions, then a hidden layer",
+    parameters={
+        "channels": FamilyParameter(
+            default=24,
+            type=int,
+            low=1,
+            high=2_048,
+            description="filters of the first block; each further block has twice as many",
+        ),
+        "depth": FamilyParameter(
+            default=2, type=int, low=1, high=8, description="blocks of convolution and pooling"
+        ),
+        "kernel": FamilyParameter(
+            default=3, type=int, choices=(3, 5, 7), description="pixels of a filter's side"
+        ),
+        "pooling": FamilyParameter(
+            default="max",
+            type=str,
+            choices=("max", "average"),
+            description="how a block halves its image",
+        ),
+        "norm": FamilyParameter(
+            default="batch",
+            type=str,
+            choices=("batch", "none"),
+            description="normalisation after a convolution",
+        ),
+        "hidden": FamilyParameter(
+            default=64, type=int, low=1, high=16_384, description="units of the hidden layer"
+        ),
+    },
+    space={
+        "learning_rate": Parameter(float_=(5e-4, 1e-2), log=True),
+        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
+        "dropout": Parameter(float_=(0.0, 0.4)),
+        "channels": Parameter(int_=(8, 24), step=8),
+        "depth": Parameter(int_=(1, 2)),
+        "hidden": Parameter(int_=(32, 128), log=True),
+    },
+)

@@ -1,0 +1,1 @@
+"""Fitting one configuration: the loop of a network, the fit of a classical model, checkpoints."""
