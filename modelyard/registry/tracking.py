@@ -1,23 +1,204 @@
-"""MLflow as Modelyard uses it: one experiment a project, a run a sweep, a child run a trial."""
+"""MLflow runs as Modelyard keeps them: a parent run a sweep, a child run a trial."""
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelyard.contract import Scalar
+from modelyard.registry.library import open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SWEEP = "modelyard.sweep"
+TRIAL = "modelyard.trial"
+PARENT = "mlflow.parentRunId"
+
+RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+_BATCH = 1000
+_PARAMS = 100
+_FORBIDDEN = re.compile(r"[^\w\-. /:]")
+_PERMANENT = frozenset({"INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"})
+"""MLflow's error codes for what it will refuse again, however often it is tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of a metric. ``at`` is seconds since 1970."""
+
+    key: str
+    step: int
+    value: float
+    at: float
+
 
 class Tracking:
-    """The tracking store. Opening it migrates it: only the server opens a fresh one.
+    """The tracking store. One process holds it: the server.
+
+    The constructor is cheap; ``open`` imports MLflow (4 s) and creates a fresh store (5 s). Safe
+    for several threads: finding or making a run is one step for all of them.
 
     Args:
-        tracking_uri: ``sqlite:///…/mlflow.db`` or an MLflow server's address.
-        artifact_root: URI or folder under which experiments keep their artifacts.
-
-    The constructor is cheap; the first call imports MLflow (4 s) and creates a fresh store (5 s):
-    call ``open()`` from a thread at start.
+        tracking_uri: ``sqlite:///…/mlflow.db``, or an MLflow server's address.
+        artifact_root: URI or folder under which each experiment keeps its artifacts.
     """
 
     def __init__(self, tracking_uri: str, artifact_root: str) -> None:
         self.tracking_uri = tracking_uri
-        self.artifact_root = artifact_root
+        root = artifact_root if "://" in artifact_root else Path(artifact_root).absolute().as_uri()
+        self.artifact_root = root.rstrip("/")
+        self._lock = threading.RLock()
+        self._experiments: dict[str, str] = {}
 
     def open(self) -> None:
         """Import MLflow and migrate the store; harmless when repeated."""
-        raise NotImplementedError
+        with self._lock:
+            _ = self._client
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client, opened at first use."""
+        with self._lock:
+            return self._client
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self.tracking_uri)
+
+    def experiment(self, project: str) -> str:
+        """Id of a project's experiment; made where there is none, restored where it was deleted.
+
+        Its artifacts lie under ``artifact_root``, which MLflow fixes at creation.
+        """
+        with self._lock:
+            if project not in self._experiments:
+                self._experiments[project] = self._find_or_make_experiment(project)
+            return self._experiments[project]
+
+    def _find_or_make_experiment(self, project: str) -> str:
+        found = self._client.get_experiment_by_name(project)
+        if found is None:
+            location = f"{self.artifact_root}/{project}"
+            return str(self._client.create_experiment(project, artifact_location=location))
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def sweep_run(
+        self, *, sweep: str, name: str, project: str, tags: Mapping[str, str], at: float
+    ) -> str:
+        """Id of a sweep's parent run, found by its tag or made."""
+        mark = {SWEEP: sweep}
+        without = f"tags.`{SWEEP}` = '{sweep}'"
+        return self._find_or_make(
+            project, [without], {TRIAL: None}, {**tags, **mark}, name=f"{name}-{sweep}", at=at
+        )
+
+    def trial_run(
+        self,
+        *,
+        sweep: str,
+        number: int,
+        project: str,
+        parent: str,
+        tags: Mapping[str, str],
+        at: float,
+    ) -> str:
+        """Id of a trial's child run, found by its tags or made."""
+        mark = {SWEEP: sweep, TRIAL: str(number), PARENT: parent}
+        conditions = [f"tags.`{SWEEP}` = '{sweep}'", f"tags.`{TRIAL}` = '{number}'"]
+        return self._find_or_make(
+            project, conditions, {}, {**tags, **mark}, name=f"trial-{number}", at=at
+        )
+
+    def _find_or_make(
+        self,
+        project: str,
+        conditions: Sequence[str],
+        absent: Mapping[str, None],
+        tags: Mapping[str, str],
+        *,
+        name: str,
+        at: float,
+    ) -> str:
+        experiment = self.experiment(project)
+        with self._lock:
+            found = self._client.search_runs([experiment], " and ".join(conditions))
+            for run in found:
+                if not any(tag in run.data.tags for tag in absent):
+                    return str(run.info.run_id)
+            made = self._client.create_run(
+                experiment, start_time=int(at * 1000), tags=dict(tags), run_name=name
+            )
+            return str(made.info.run_id)
+
+    def exists(self, run: str) -> bool:
+        """Whether a run is there and not deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.get_run(run).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
+    def steps(self, run: str) -> dict[str, set[int]]:
+        """The steps that a run holds a value for, by metric."""
+        client = self.client
+        keys = client.get_run(run).data.metrics
+        return {key: {m.step for m in client.get_metric_history(run, key)} for key in keys}
+
+    def log(
+        self,
+        run: str,
+        *,
+        points: Iterable[Point] = (),
+        params: Mapping[str, Scalar] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write metrics, parameters and tags in as few calls as MLflow's limits allow."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [
+            Metric(legal(point.key), point.value, int(point.at * 1000), point.step)
+            for point in points
+        ]
+        entries = [Param(legal(key), str(value)) for key, value in (params or {}).items()]
+        marks = [RunTag(key, value) for key, value in (tags or {}).items()]
+        client = self.client
+        for start in range(0, len(entries), _PARAMS):
+            client.log_batch(run, params=entries[start : start + _PARAMS])
+        for start in range(0, len(marks), _PARAMS):
+            client.log_batch(run, tags=marks[start : start + _PARAMS])
+        for start in range(0, len(metrics), _BATCH):
+            client.log_batch(run, metrics=metrics[start : start + _BATCH])
+
+    def set_status(self, run: str, status: RunStatus, *, at: float | None = None) -> None:
+        """Set a run's status, and its end where it has ended."""
+        if status == "RUNNING":
+            self.client.update_run(run, status=status)
+        else:
+            end = None if at is None else int(at * 1000)
+            self.client.set_terminated(run, status, end_time=end)
+
+    def log_document(self, run: str, name: str, document: Mapping[str, Any]) -> None:
+        """Keep a JSON document with a run; the same name again replaces it."""
+        self.client.log_dict(run, dict(document), name)
+
+
+def legal(key: str) -> str:
+    """A name of a metric or parameter as MLflow allows it, 250 characters at most."""
+    return _FORBIDDEN.sub("_", key)[:250]
+
+
+def permanent(error: Exception) -> bool:
+    """Whether MLflow would refuse the same call again; anything else is worth another try."""
+    return getattr(error, "error_code", None) in _PERMANENT

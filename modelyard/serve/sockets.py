@@ -1,0 +1,89 @@
+"""The port: taken at once and alone, or together with the version that is to be replaced."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Collection
+
+import psutil
+
+from modelyard.errors import InputError
+
+
+def bind(host: str, port: int, *, take_over: Collection[int] = ()) -> socket.socket:
+    """A bound socket that doesn't listen yet, so that nobody is sent here before it is ready.
+
+    Every model server sets SO_REUSEPORT, so that the next version can bind the same port while
+    this one serves. A stranger's server may set it too, and the kernel would then share out
+    requests between both models; hence the port must be free, or held by the named processes.
+
+    Args:
+        host: address to bind.
+        port: number, not 0.
+        take_over: pids that may hold the port.
+
+    Raises:
+        InputError: somebody else holds the port, or it may not be bound; names who, if known.
+    """
+    if not _free(host, port):
+        holders = listeners(port)
+        if not holders or not set(holders) <= set(take_over):
+            raise InputError(taken(host, port, holders))
+    bound = _socket(host)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise InputError(f"port {port} on {host} can't be bound: {error.strerror}") from error
+    return bound
+
+
+def listeners(port: int) -> dict[int, str]:
+    """Processes that listen on a port, as far as this user may see: pid to name."""
+    found: dict[int, str] = {}
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return found
+    for connection in connections:
+        address = connection.laddr
+        if connection.status == psutil.CONN_LISTEN and address and address.port == port:
+            if connection.pid is None:
+                return {}
+            found[connection.pid] = _name(connection.pid)
+    return found
+
+
+def taken(host: str, port: int, holders: dict[int, str]) -> str:
+    """The sentence that says who holds a port and what to do."""
+    who = ", ".join(f"{name} (pid {pid})" for pid, name in holders.items())
+    held = f"held by {who}" if who else "held by a process of another user"
+    return f"port {port} on {host} is {held}; end it, or name another port (deploy.port)"
+
+
+def _free(host: str, port: int) -> bool:
+    with _socket(host) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise InputError(f"port {port} on {host} can't be bound: {error.strerror}") from error
+        return True
+
+
+def _socket(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    # Ports in TIME_WAIT count as free.
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "a process"
