@@ -1,1 +1,1 @@
-"""This machine: detached services, and the executor that runs launches as processes here."""
+"""This machine as a place to run: the fork-server executor, and services of this installation."""

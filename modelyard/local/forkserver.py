@@ -1,0 +1,111 @@
+"""The fork server: ``python -P -m modelyard.local.forkserver CHANNEL LIFE``.
+
+A process of its own, exec'd and never forked from our server, that imports everything once and
+gives each launch a process with all of it within milliseconds. It has one thread, so that a
+fork copies a sane process, and ends with all its children when its channel closes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from modelyard.local.nursery import Nursery
+from modelyard.local.preload import preload
+from modelyard.local.protocol import ORDER, Began, Close, End, Launch, Ready, Word, line
+from modelyard.local.spawner import spawner_for
+
+SPARES = 2
+"""A launch beyond these forks on the spot, which takes some milliseconds more."""
+LOOK_SECONDS = 0.1
+
+
+class ForkServer:
+    """The loop: orders in, words out, children watched.
+
+    Args:
+        channel: line to the executor.
+        nursery: holds the children.
+    """
+
+    def __init__(self, channel: socket.socket, nursery: Nursery) -> None:
+        self._channel = channel
+        self._nursery = nursery
+        self._rest = b""
+        self._closing = False
+
+    def run(self) -> None:
+        """Serve until the channel closes, or until all is closed as ordered."""
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._say(Ready())
+        try:
+            while not (self._closing and not self._nursery):
+                if not self._turn(woken):
+                    break
+        except BrokenPipeError:
+            pass  # the executor is gone, as if the channel had closed
+        finally:
+            self._nursery.kill_all()
+
+    def _turn(self, woken: int) -> bool:
+        """Wait for something to do and do it; False once the channel is closed."""
+        channel = self._channel.fileno()
+        ready, _, _ = select.select([channel, woken], [], [], self._patience())
+        if woken in ready:
+            os.read(woken, 4096)
+        if channel in ready and not self._read():
+            return False
+        if self._nursery:
+            self._nursery.watch()
+        for ended in self._nursery.reap():
+            self._say(ended)
+        if not ready and self._nursery.lacks_spares:
+            self._nursery.add_spare()
+        return True
+
+    def _patience(self) -> float | None:
+        if self._nursery.lacks_spares:
+            return 0.0
+        return LOOK_SECONDS if self._nursery else None
+
+    def _read(self) -> bool:
+        chunk = self._channel.recv(1 << 16)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for text in lines:
+            self._obey(text)
+        return bool(chunk)
+
+    def _obey(self, text: bytes) -> None:
+        match ORDER.validate_json(text):
+            case Launch() as launch:
+                process = self._nursery.launch(launch)
+                self._say(Began(name=launch.name, process=process))
+            case End(name=name, grace_seconds=grace):
+                self._nursery.end(name, grace)
+            case Close(grace_seconds=grace):
+                self._closing = True
+                self._nursery.end_all(grace)
+
+    def _say(self, word: Word) -> None:
+        self._channel.sendall(line(word))
+
+
+def main(argv: list[str]) -> int:
+    """Serve on the inherited file descriptors ``argv[1]`` (channel) and ``argv[2]`` (life)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel, life = socket.socket(fileno=int(argv[1])), int(argv[2])
+    for fd in (channel.fileno(), life):
+        os.set_inheritable(fd, False)
+    preload()
+    ForkServer(channel, Nursery(spawner_for(sys.platform, life), SPARES)).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

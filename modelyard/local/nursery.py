@@ -1,0 +1,169 @@
+"""The fork server's children: who runs, how large, and how each of them ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelyard.local.memory import memory_bytes
+from modelyard.local.protocol import Ended, Launch, line
+from modelyard.local.spawner import Spawner, Standby
+
+GIB = 1024**3
+
+
+@dataclass(kw_only=True)
+class _Child:
+    """A launch's process."""
+
+    name: str
+    standby: Standby
+    limit: int | None
+    peak: int = 0
+    kill_at: float | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class Nursery:
+    """Launches and spares of one fork server. Used by its only thread.
+
+    Args:
+        spawner: makes processes.
+        spares: how many are kept waiting, so that a launch needs no fork.
+    """
+
+    def __init__(self, spawner: Spawner, spares: int) -> None:
+        self._spawner = spawner
+        self._wanted_spares = spares
+        self._spares: list[Standby] = []
+        self._children: dict[str, _Child] = {}
+
+    def __bool__(self) -> bool:
+        """Whether launches run."""
+        return bool(self._children)
+
+    @property
+    def lacks_spares(self) -> bool:
+        """Whether ``add_spare`` has something to do."""
+        return len(self._spares) < self._wanted_spares
+
+    def add_spare(self) -> None:
+        """Make one spare."""
+        self._spares.append(self._spawner.spawn())
+
+    def launch(self, request: Launch) -> int:
+        """Turn a spare, or a new process, into the launch; returns its pid."""
+        while True:
+            standby = self._spares.pop(0) if self._spares else self._spawner.spawn()
+            try:
+                standby.control.sendall(line(request))
+                break
+            except OSError:  # somebody killed this spare; take the next
+                self._bury(standby)
+        self._children[request.name] = _Child(
+            name=request.name, standby=standby, limit=request.memory_bytes
+        )
+        return standby.process
+
+    def end(self, name: str, grace_seconds: float) -> None:
+        """SIGTERM to a launch; SIGKILL once the grace is over. Unknown names are no error."""
+        child = self._children.get(name)
+        if child is None:
+            return
+        kill_at = time.monotonic() + grace_seconds
+        child.kill_at = min(kill_at, child.kill_at or kill_at)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.standby.process, signal.SIGTERM)
+
+    def end_all(self, grace_seconds: float) -> None:
+        """SIGTERM to every launch, SIGKILL after the grace; spares end at once."""
+        self._wanted_spares = 0
+        for standby in self._spares:
+            self._bury(standby)
+        self._spares.clear()
+        for name in self._children:
+            self.end(name, grace_seconds)
+
+    def watch(self) -> None:
+        """Kill who is over its memory limit or its grace; call it every 100 ms."""
+        now = time.monotonic()
+        for child in self._children.values():
+            size = memory_bytes(child.standby.process)
+            child.peak = max(child.peak, size)
+            if child.limit is not None and size > child.limit and not child.reason:
+                child.reason = "MemoryLimit"
+                child.message = (
+                    f"it held {size / GIB:.2f} GiB; resources.memory allows "
+                    f"{child.limit / GIB:.2f} GiB"
+                )
+                _kill_session(child.standby.process)
+            elif child.kill_at is not None and now >= child.kill_at:
+                _kill_session(child.standby.process)
+
+    def reap(self) -> Iterator[Ended]:
+        """Collect who ended, and end what they left in their sessions."""
+        for standby in [s for s in self._spares if _status(s.process) is not None]:
+            self._spares.remove(standby)
+            standby.control.close()
+        for child in list(self._children.values()):
+            status = _status(child.standby.process)
+            if status is None:
+                continue
+            del self._children[child.name]
+            child.standby.control.close()
+            # Its number can't be taken anew while its group has members, and when it has none
+            # there is nobody to hit.
+            _kill_group(child.standby.process)
+            code = os.waitstatus_to_exitcode(status)
+            yield Ended(
+                name=child.name,
+                exit_code=code if code >= 0 else None,
+                signal=-code if code < 0 else None,
+                reason=child.reason,
+                message=child.message,
+                peak_memory_bytes=child.peak or None,
+            )
+
+    def kill_all(self) -> None:
+        """SIGKILL to everything, and wait until it is gone."""
+        for process in self._processes():
+            _kill_session(process)
+        for process in self._processes():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process, 0)
+
+    def _processes(self) -> list[int]:
+        standbys = [*self._spares, *(child.standby for child in self._children.values())]
+        return [standby.process for standby in standbys]
+
+    def _bury(self, standby: Standby) -> None:
+        _kill_session(standby.process)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(standby.process, 0)
+        standby.control.close()
+
+
+def _kill_session(process: int) -> None:
+    """Kill a child that is not reaped yet; one that was just made leads no session so far."""
+    _kill_group(process)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _kill_group(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
+
+
+def _status(process: int) -> int | None:
+    """Wait status of a child that ended, None while it lives. Reaps it."""
+    try:
+        found, status = os.waitpid(process, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if found else None

@@ -1,0 +1,104 @@
+"""A standby process: everything imported, waiting to be told which launch it is.
+
+It holds two ends that tell it when to die: its own line to the fork server, and the life line
+of our server, of which only our server has the other end. Whichever is killed, with whatever
+signal, the line closes and the standby ends with its whole session.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+
+from modelyard.local.protocol import ORDER, Launch
+from modelyard.trial.program import main
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def serve(control: socket.socket, life: int, parent: int) -> int:
+    """Wait for a launch and carry it out; call it first thing in the new process.
+
+    Args:
+        control: line to the fork server, on which one ``Launch`` arrives.
+        life: file descriptor that closes when our server ends.
+        parent: pid of the fork server.
+
+    Returns:
+        The program's exit code.
+    """
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _die_with(parent)
+    request = _wait(control, life)
+    threading.Thread(target=_guard, args=(control, life), name="guard", daemon=True).start()
+    _enter(request)
+    return main(os.environ)
+
+
+def _die_with(parent: int) -> None:
+    """Let the kernel end this process when the fork server is killed.
+
+    A second belt: the guard needs the interpreter, which a hung C call may hold.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _wait(control: socket.socket, life: int) -> Launch:
+    """Read the launch, or end when either line closes first."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        selector.register(life, selectors.EVENT_READ)
+        text = b""
+        while not text.endswith(b"\n"):
+            ready = [key.fileobj for key, _ in selector.select()]
+            chunk = b"" if life in ready else control.recv(65536)
+            if not chunk:
+                os._exit(0)
+            text += chunk
+    request = ORDER.validate_json(text)
+    assert isinstance(request, Launch)
+    return request
+
+
+def _guard(control: socket.socket, life: int) -> None:
+    """End the session once a line closes. Nothing is ever written to either."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        selector.register(life, selectors.EVENT_READ)
+        selector.select()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _enter(request: Launch) -> None:
+    """Put on the launch's environment: variables, folder, output."""
+    os.environ.update(request.environment)
+    os.chdir(request.scratch)
+    log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    faulthandler.enable()
+
+
+
+
+if __name__ == "__main__":
+    sys.exit(
+        serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), parent=int(sys.argv[3]))
+    )

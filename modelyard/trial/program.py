@@ -1,0 +1,33 @@
+"""The trial program: what ``python -P -m modelyard.trial`` and the fork server's children run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from modelyard.contract import Exit
+from modelyard.errors import InputError
+from modelyard.trial.assignment import read_assignment
+from modelyard.trial.stopping import Stopping
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Carry out the launch that the environment tells of. Main thread only.
+
+    Args:
+        environ: environment variables by name; see ``contract.Variable``.
+
+    Returns:
+        A code of ``contract.Exit``; ``ACCEPTED`` only when the intake acknowledged the result.
+    """
+    stopping = Stopping()
+    stopping.install()
+    try:
+        assignment = read_assignment(environ)
+    except InputError as error:
+        print(error, file=sys.stderr, flush=True)
+        return Exit.CONFIGURATION
+    # Not at the top: it takes seconds, in which a SIGTERM is already answered as it should be.
+    from modelyard.trial.launch import carry_out
+
+    return carry_out(assignment, stopping)

@@ -1,0 +1,74 @@
+"""Turns what a fit says into events. Every beat comes from the fitting thread itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelyard.contract import Checkpoint, Metrics, Phase, Progress
+from modelyard.experiment.model import Objective
+from modelyard.train.reporting import PhaseName
+from modelyard.trial.checkpoints import Checkpoints
+from modelyard.trial.poster import Poster
+from modelyard.trial.stopping import Stopping
+
+BEAT_SECONDS = 0.5
+"""Shortest time between two beats within an epoch."""
+
+
+class LaunchReporter:
+    """The ``train.reporting.Reporter`` of a launch; called by the fitting thread only.
+
+    Args:
+        poster: takes the events.
+        stopping: answers ``should_stop``; trusted with a stop only in phases with steps.
+        checkpoints: takes the checkpoints.
+        objective: decides which checkpoint is the best.
+    """
+
+    def __init__(
+        self, poster: Poster, stopping: Stopping, checkpoints: Checkpoints, objective: Objective
+    ) -> None:
+        self._poster = poster
+        self._stopping = stopping
+        self._checkpoints = checkpoints
+        self._metric = f"validation_{objective.metric}"
+        self._sign = 1.0 if objective.goal == "maximize" else -1.0
+        self._scores: dict[int, float] = {}
+        self._beat_at = 0.0
+        self._epoch = 0
+
+    def phase(self, name: PhaseName, steps: bool) -> None:
+        """Say it, and take stops at once unless the phase has steps between which to ask."""
+        self._poster.post(Phase(name=name, steps=steps))
+        if steps:
+            self._stopping.cooperate()
+        else:
+            self._stopping.leave_at_once()
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Send the values, and remember whose is the best."""
+        self._poster.post(Metrics(step=step, values=dict(values)))
+        if self._metric in values:
+            self._scores[step] = self._sign * values[self._metric]
+
+    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
+        """Send it when the epoch is new or the last one is half a second old."""
+        now = time.monotonic()
+        if epoch == self._epoch and now - self._beat_at < BEAT_SECONDS:
+            return
+        self._epoch, self._beat_at = epoch, now
+        self._poster.post(
+            Progress(epoch=epoch, epochs=epochs, fraction=fraction, examples_per_second=rate)
+        )
+
+    def checkpoint(self, epoch: int, folder: Path) -> None:
+        """Store it under this launch's number, then say so."""
+        best = max(self._scores, key=self._scores.__getitem__, default=None)
+        uri = self._checkpoints.commit(epoch, folder, best)
+        self._poster.post(Checkpoint(epoch=epoch, uri=uri))
+
+    def should_stop(self) -> bool:
+        """Whether SIGTERM came, or the intake asked."""
+        return self._stopping.asked

@@ -1,0 +1,53 @@
+"""The last message: a launch's outcome as one small file, for when the intake was away.
+
+Kubernetes keeps it as the container's termination message; the local executor reads the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelyard.contract import Failure, LaunchKey, TrialResult, Wire
+
+LIMIT_BYTES = 4096
+"""What Kubernetes keeps of a container's termination message."""
+
+
+class Termination(Wire):
+    """The scalars of a result, or why there is none. ``launch`` fences it.
+
+    Args:
+        launch: ``<sweep>-<task>-<number>``.
+        metrics, step, model: as in ``TrialResult``.
+        failure: the summary of a ``Failure``.
+    """
+
+    launch: str
+    metrics: dict[str, float] = {}
+    step: int | None = None
+    model: str | None = None
+    failure: str | None = None
+
+
+def write_termination(path: Path | None, key: LaunchKey, body: TrialResult | Failure) -> None:
+    """Write the last message, replacing an earlier one; nothing where there is no file.
+
+    Raises:
+        ValueError: the message takes more than ``LIMIT_BYTES``.
+        OSError: the file can't be written.
+    """
+    if path is None:
+        return
+    if isinstance(body, TrialResult):
+        message = Termination(
+            launch=str(key), metrics=body.metrics, step=body.step, model=body.model
+        )
+    else:
+        message = Termination(launch=str(key), failure=body.summary)
+    text = message.model_dump_json(exclude_defaults=True).encode()
+    if len(text) > LIMIT_BYTES:
+        raise ValueError(
+            f"the last message of {key} takes {len(text)} bytes; {LIMIT_BYTES} is the limit"
+        )
+    # Not by os.replace: Kubernetes mounts this very file, and a mounted file can't be replaced.
+    path.write_bytes(text)
