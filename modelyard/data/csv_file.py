@@ -1,0 +1,140 @@
+"""Reading CSV: UTF-8, the names in its first line, a row in each further one."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import NoReturn
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from modelyard.data.columns import of_texts
+from modelyard.data.sniff import sniff
+from modelyard.data.table import Table
+from modelyard.errors import DataError
+
+BLOCK_BYTES = 16 << 20
+"""Bytes that Arrow parses at a time; no row may be longer."""
+
+
+def read_csv(path: Path, title: str) -> Table:
+    """All columns of a CSV file; the types are found from the cells.
+
+    Separated by commas, or by ``;``, tabs or ``|`` where the first line has no comma.
+
+    Raises:
+        DataError: names the line, and the column where one is at fault.
+    """
+    if found := sniff(path):
+        raise DataError(f"{title} is not CSV: it is {found}")
+    names, separator, lines = _header(path, title)
+    cells = _cells(path, title, names, separator, lines)
+    if cells.num_rows == 0:
+        raise DataError(f"{title} has no rows, only its first line with {len(names)} names")
+    in_step = _lines(path) - lines == cells.num_rows
+    said = {"\t": "tabs"}.get(separator, repr(separator))
+    return Table(
+        title=title,
+        columns={name: of_texts(cells.column(name)) for name in names},
+        first_line=lines + 1 if in_step else None,
+        notes=() if separator == "," else (f"Cells are separated by {said}.",),
+    )
+
+
+def _header(path: Path, title: str) -> tuple[tuple[str, ...], str, int]:
+    """Names, separator, and how many lines they take."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = next((line for line in file if line.strip()), "")
+            separator = next((s for s in ",;\t|" if s in first), ",")
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator)
+            names = next((tuple(cell.strip() for cell in row) for row in reader if row), ())
+            lines = reader.line_num
+    except UnicodeDecodeError as error:
+        _refuse_encoding(path, title, error)
+    except csv.Error as error:
+        raise DataError(f"{title}, line 1 can't be read as CSV: {error}") from error
+    if not any(names):
+        raise DataError(f"{title} is empty: there is no line with the names of columns")
+    if double := [name for name, count in Counter(names).items() if count > 1]:
+        places = [str(i) for i, name in enumerate(names, start=1) if name == double[0]]
+        raise DataError(
+            f"{title} has {len(places)} columns named {double[0]!r} (the {_and(places)} of line "
+            f"{lines}); give each its own name",
+            value=double[0],
+        )
+    return names, separator, lines
+
+
+def _cells(path: Path, title: str, names: tuple[str, ...], separator: str, lines: int) -> pa.Table:
+    try:
+        return pa_csv.read_csv(
+            path,
+            read_options=pa_csv.ReadOptions(
+                column_names=list(names), skip_rows=lines, block_size=BLOCK_BYTES
+            ),
+            parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types={name: pa.string() for name in names}, strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        _explain(path, title, names, separator)
+        raise DataError(f"{title} can't be read as CSV: {error}") from error
+
+
+def _explain(path: Path, title: str, names: tuple[str, ...], separator: str) -> None:
+    """Find the line that Arrow stumbled over: its own row numbers count otherwise."""
+    line = 0
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        try:
+            for row in reader:
+                start, line = line + 1, reader.line_num
+                for name, cell in zip(names, row, strict=False):
+                    if any("\udc80" <= letter <= "\udcff" for letter in cell):
+                        raise DataError(
+                            f"{title}, line {start}, column {name!r} is not UTF-8: "
+                            f"{cell.encode('utf-8', 'surrogateescape')!r}; save the file as UTF-8"
+                        )
+                if row and len(row) != len(names):
+                    raise DataError(
+                        f"{title}, line {start} has {len(row)} cells where the first line has "
+                        f"{len(names)} names ({separator.join(row)[:60]!r}); put cells that hold "
+                        f"{separator!r} in double quotes"
+                    )
+        except csv.Error as error:
+            raise DataError(
+                f"{title}, line {line + 1} can't be read as CSV: {error}; "
+                "is a double quote left open there?"
+            ) from error
+
+
+def _refuse_encoding(path: Path, title: str, error: UnicodeDecodeError) -> NoReturn:
+    raw = path.read_bytes()
+    line = 1
+    for line, text in enumerate(raw.splitlines(), start=1):  # noqa: B007 – used after the loop
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            break
+    raise DataError(
+        f"{title}, line {line} is not UTF-8 ({error.reason}); save the file as UTF-8"
+    ) from error
+
+
+def _lines(path: Path) -> int:
+    """Lines of a file, the last one with or without its end."""
+    count, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+def _and(places: list[str]) -> str:
+    return f"{', '.join(places[:-1])} and {places[-1]}"

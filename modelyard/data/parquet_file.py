@@ -1,0 +1,80 @@
+"""Reading Parquet: numbers, texts, booleans and times; nothing nested."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from modelyard.data.columns import of_booleans, of_days, of_numbers, of_texts
+from modelyard.data.rows import Column
+from modelyard.data.sniff import sniff, tail
+from modelyard.data.table import Table
+from modelyard.errors import DataError
+
+MAGIC = b"PAR1"
+DAY_MICROSECONDS = 86_400_000_000
+
+
+def read_parquet(path: Path, title: str) -> Table:
+    """All columns of a Parquet file.
+
+    Raises:
+        DataError: it is something else, cut short, or a column has a type that is no cell's.
+    """
+    found = sniff(path)
+    if found != "a Parquet file":
+        raise DataError(f"{title} is not Parquet: it is {found or 'text, perhaps a CSV file'}")
+    if tail(path, 4) != MAGIC:
+        raise DataError(f"{title} is cut short: the end of the Parquet file is missing")
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _refuse_doubles(names, title)
+            cells = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{title} is damaged and can't be read as Parquet: {error}") from error
+    if cells.num_rows == 0:
+        raise DataError(f"{title} has no rows, only {len(names)} columns")
+    return Table(
+        title=title,
+        columns={name: _column(cells.column(name), name, title) for name in names},
+        integers=frozenset(f.name for f in cells.schema if pa.types.is_integer(f.type)),
+    )
+
+
+def _refuse_doubles(names: list[str], title: str) -> None:
+    if double := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{title} has {names.count(double[0])} columns named {double[0]!r}; "
+            "give each its own name",
+            value=double[0],
+        )
+
+
+def _column(cells: pa.ChunkedArray, name: str, title: str) -> Column:
+    kind = cells.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+        cells = pc.cast(cells, kind)
+    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return of_texts(pc.cast(cells, pa.large_string()))
+    missing = pc.is_null(cells).to_numpy()
+    if pa.types.is_boolean(kind):
+        return of_booleans(pc.fill_null(cells, False).to_numpy(), missing)
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        moments = pc.cast(cells, pa.timestamp("us"), safe=False)
+        days = pc.fill_null(pc.cast(moments, pa.int64()), 0).to_numpy() / DAY_MICROSECONDS
+        return of_days(days, missing)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = pc.cast(cells, pa.float64(), safe=False)
+        return of_numbers(pc.fill_null(numbers, np.nan).to_numpy(), missing)
+    raise DataError(
+        f"{title}, column {name!r} holds {kind}, which is no number, text, boolean or date; "
+        "leave it out of the file, or make columns of it",
+        value=name,
+    )

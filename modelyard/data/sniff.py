@@ -1,0 +1,59 @@
+"""What a file really is, whatever its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive, as NPZ and Excel files are"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x1f\x8b", "a gzip file; unpack it first"),
+    (b"BZh", "a bzip2 file; unpack it first"),
+    (b"\xfd7zXZ", "an xz file; unpack it first"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x93NUMPY", "a single NumPy array (NPY)"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"\x7fELF", "a program"),
+)
+
+_MARKUP = (
+    (b"<!doctype html", "an HTML page; was it downloaded from behind a login?"),
+    (b"<html", "an HTML page; was it downloaded from behind a login?"),
+    (b"<?xml", "an XML document"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+)
+
+
+def sniff(path: Path) -> str | None:
+    """What the first bytes of a file say that it is.
+
+    Returns:
+        Words for a message, with an article; None for text that may well be a table.
+    """
+    with path.open("rb") as file:
+        head = file.read(4096)
+    for signature, words in _SIGNATURES:
+        if head.startswith(signature):
+            return words
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
+    for signature, words in _MARKUP:
+        if start.startswith(signature):
+            return words
+    return "a binary file" if b"\0" in head else None
+
+
+def tail(path: Path, count: int) -> bytes:
+    """The last bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - count))
+        return file.read()

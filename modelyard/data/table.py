@@ -1,0 +1,98 @@
+"""A source as it was read, before anything is decided about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.data.rows import Column
+from modelyard.errors import DataError
+
+SHOWN = 5
+"""Rows that a message lists before it only counts them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """All that a source holds.
+
+    Args:
+        title: what messages call it.
+        columns: every column, or every array with one value a row.
+        images: (n, H, W, C) uint8 or float32; None for tables.
+        target: the column that the source itself names as its target.
+        integers: columns whose numbers are stored as whole numbers.
+        first_line: line of the first row where row and line go in step, None where not.
+        notes: what the reader noticed.
+    """
+
+    title: str
+    columns: dict[str, Column]
+    images: NDArray[Any] | None = None
+    target: str | None = None
+    integers: frozenset[str] = frozenset()
+    first_line: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        if self.images is not None:
+            return len(self.images)
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def where(self, indices: NDArray[Any]) -> str:
+        """Where rows stand, for a message: ``line 3``, or ``rows 3, 5, 8 and 20 more``."""
+        first, word = (1, "row") if self.first_line is None else (self.first_line, "line")
+        shown = ", ".join(str(int(index) + first) for index in indices[:SHOWN])
+        more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
+        return f"{word}{'s' if len(indices) != 1 else ''} {shown}{more}"
+
+    def column(self, name: str, key: str) -> Column:
+        """A column by name.
+
+        Raises:
+            DataError: there is none; says which is most like it.
+        """
+        if name in self.columns:
+            return self.columns[name]
+        near = nearest(name, tuple(self.columns))
+        hint = f"did you mean {near!r}?" if near else "the first line must hold the names."
+        raise DataError(
+            f"{self.title} has no column {name!r}; {hint} Its columns: {listed(self.columns)}",
+            key=key,
+            value=name,
+            valid=tuple(self.columns),
+            nearest=near,
+        )
+
+
+def nearest(name: str, names: tuple[str, ...]) -> str | None:
+    """The name most like ``name``, None where none is like it."""
+    lower = {known.lower(): known for known in reversed(names)}
+    found = get_close_matches(name.lower(), lower, n=1)
+    return lower[found[0]] if found else None
+
+
+def listed(names: Any, limit: int = 20) -> str:
+    """Names for a message, the first few of many."""
+    all_names = [str(name) for name in names]
+    more = f" and {len(all_names) - limit} more" if len(all_names) > limit else ""
+    return ", ".join(all_names[:limit]) + more
+
+
+def flatten(images: NDArray[Any]) -> dict[str, Column]:
+    """Images (n, H, W, C) as one column of numbers a pixel, named ``pixel_<row>_<column>``."""
+    _, height, width, channels = images.shape
+    return {
+        f"pixel_{y}_{x}" + (f"_{c}" if channels > 1 else ""): Column(
+            values=images[:, y, x, c].astype(np.float64), missing=np.zeros(len(images), dtype=bool)
+        )
+        for y in range(height)
+        for x in range(width)
+        for c in range(channels)
+    }
