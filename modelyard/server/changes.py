@@ -1,0 +1,62 @@
+"""Who waits for news is woken by it: one count of changes for each sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Changes:
+    """Counts the changes of each sweep and wakes those who wait.
+
+    ``notify`` may be called from any thread; everything else belongs to the event loop.
+
+    Args:
+        loop: the server's event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._counts: Counter[str] = Counter()
+        self._waiting: set[asyncio.Event] = set()
+        self.closed = False
+
+    def notify(self, *sweeps: str) -> None:
+        """Something of these sweeps has changed and can be read by now."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            self._loop.call_soon_threadsafe(self._ring, sweeps)
+
+    def close(self) -> None:
+        """No more changes will come: whoever waits is let go."""
+        self.closed = True
+        self._ring(())
+
+    def count(self, sweep: str) -> int:
+        """Changes of a sweep so far. Read it before the rows, so that none is missed."""
+        return self._counts[sweep]
+
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Event]:
+        """An event that every change sets; whoever waits on it clears it before reading."""
+        woken = asyncio.Event()
+        self._waiting.add(woken)
+        try:
+            yield woken
+        finally:
+            self._waiting.discard(woken)
+
+    async def wait(self, sweep: str, known: int, seconds: float) -> None:
+        """Until the sweep's count differs from ``known``, at most ``seconds``."""
+        with self.watch() as woken, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.count(sweep) == known and not self.closed:
+                    woken.clear()
+                    await woken.wait()
+
+    def _ring(self, sweeps: tuple[str, ...]) -> None:
+        self._counts.update(sweeps)
+        for woken in self._waiting:
+            woken.set()

@@ -1,0 +1,111 @@
+"""The journal as the running server holds it: with a bell, and with what must answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modelyard.api import FailureView, Owner
+from modelyard.contract import Batch, LaunchKey, Metrics, Stop
+from modelyard.journal.database import Database
+from modelyard.journal.journal import Journal
+from modelyard.journal.rows import StageRow, SweepRow, TrialRow
+
+
+class LiveJournal(Journal):
+    """The journal of this server; every change that a view shows is told to ``changed``.
+
+    It keeps two things in memory, since the intake answers each post from them: why launches are
+    to stop, and the newest metrics of running tasks. Both are rebuilt by what happens next.
+
+    Args:
+        database: a migrated database.
+        lease_seconds: age at which somebody else's lease is void.
+        changed: called with a sweep's id after each commit, from any thread; must not block.
+    """
+
+    def __init__(
+        self, database: Database, *, lease_seconds: float, changed: Callable[[str], None]
+    ) -> None:
+        super().__init__(database, lease_seconds=lease_seconds)
+        self._changed = changed
+        self._stops: dict[LaunchKey, Stop] = {}
+        self._latest: dict[tuple[str, str], Metrics] = {}
+
+    def stop_of(self, key: LaunchKey) -> Stop | None:
+        """Why a launch is to end, None when it may go on."""
+        return self._stops.get(key)
+
+    def latest(self, sweep: str) -> dict[str, Metrics]:
+        """The newest metrics of a sweep's tasks that this server has heard from."""
+        return {task: m for (of, task), m in tuple(self._latest.items()) if of == sweep}
+
+    def remember_stops(self, sweep: str) -> None:
+        """Load what an earlier server told launches of this sweep that may still live."""
+        for row in self.launches(sweep):
+            if row.stop is not None and row.ended_at is None:
+                self._stops.setdefault(row.key, row.stop)
+
+    def forget(self, sweep: str) -> None:
+        """The sweep has ended: drop what is kept in memory for it."""
+        for key in [key for key in self._latest if key[0] == sweep]:
+            self._latest.pop(key, None)
+
+    def create_sweep(self, sweep: str, request: Any, document: Any) -> SweepRow:
+        row = super().create_sweep(sweep, request, document)
+        self._changed(row.id)
+        return row
+
+    def update_sweep(self, sweep: str, **changes: Any) -> SweepRow:
+        row = super().update_sweep(sweep, **changes)
+        self._changed(sweep)
+        return row
+
+    def set_owner(self, sweep: str, owner: Owner | None) -> None:
+        super().set_owner(sweep, owner)
+        self._changed(sweep)
+
+    def begin_stage(self, sweep: str, stage: str) -> StageRow:
+        row = super().begin_stage(sweep, stage)
+        self._changed(sweep)
+        return row
+
+    def restart_stage(self, sweep: str, stage: str) -> StageRow:
+        row = super().restart_stage(sweep, stage)
+        self._changed(sweep)
+        return row
+
+    def end_stage(self, row: StageRow) -> None:
+        super().end_stage(row)
+        self._changed(row.sweep)
+
+    def put_trial(self, row: TrialRow) -> None:
+        super().put_trial(row)
+        self._changed(row.sweep)
+
+    def set_run(self, sweep: str, number: int, run: str) -> None:
+        super().set_run(sweep, number, run)
+        self._changed(sweep)
+
+    def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
+        super().stop_launch(key, reason)
+        self._stops.setdefault(key, reason)
+
+    def end_launch(self, key: LaunchKey, failure: FailureView | None = None) -> None:
+        super().end_launch(key, failure)
+        self._stops.pop(key, None)
+        self._changed(key.sweep)
+
+    def append(self, batches: Sequence[tuple[LaunchKey, Batch]]) -> list[int | Exception]:
+        answers = super().append(batches)
+        for (key, batch), answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, Exception):
+                self._note(key, batch)
+        for sweep in {key.sweep for key, _ in batches}:
+            self._changed(sweep)
+        return answers
+
+    def _note(self, key: LaunchKey, batch: Batch) -> None:
+        for event in batch.events:
+            if isinstance(event.body, Metrics):
+                self._latest[key.sweep, key.task] = event.body

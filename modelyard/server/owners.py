@@ -1,0 +1,110 @@
+"""Sweeps live and die with the run that owns them: a silent owner means interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from modelyard.api import Desired, Owner
+from modelyard.errors import LeaseLost, ModelyardError
+from modelyard.journal.rows import SweepRow
+from modelyard.local import processes, services
+from modelyard.server.live import LiveJournal
+from modelyard.server.supervisor import Supervisor
+from modelyard.settings import Paths
+
+LOG = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+
+SLEPT_SECONDS = 2.0
+"""A tick that comes later than this means that the machine or this process slept: so did the
+owners, and their silence says nothing yet."""
+
+WIND_DOWN_SECONDS = 20.0
+"""Longest that trials may take to stop before the run's services are ended all the same."""
+
+
+class OwnerWatch:
+    """Interrupts sweeps whose owner is silent, then ends what their run started.
+
+    Args:
+        journal: has the owners' last signs of life.
+        supervisor: carries the interruption out.
+        paths: of the home, for its services.
+        seconds: silence after which an owner counts as gone.
+        run: the run that started this server, None for one that stays.
+        shutdown: ends this server.
+    """
+
+    def __init__(
+        self,
+        journal: LiveJournal,
+        supervisor: Supervisor,
+        *,
+        paths: Paths,
+        seconds: float,
+        run: str | None,
+        shutdown: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._supervisor = supervisor
+        self._paths = paths
+        self._seconds = seconds
+        self._run = run
+        self._shutdown = shutdown
+        self._heard_since = time.monotonic()
+        self._ticked = time.monotonic()
+
+    async def watch(self) -> None:
+        """Look twice a second, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except LeaseLost:
+                return
+            except ModelyardError as error:
+                LOG.warning("owners can't be looked at: %s", error)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def look(self) -> None:
+        """Interrupt the sweeps of owners that are gone now."""
+        now = time.monotonic()
+        if now - self._ticked > SLEPT_SECONDS:
+            self._heard_since = now
+        self._ticked = now
+        lapsed = await asyncio.to_thread(self._journal.lapsed, self._seconds)
+        # After a start nobody could renew for a while: owners that live get their time again.
+        fresh = now - self._heard_since < self._seconds
+        gone = [row for row in lapsed if not (fresh and alive(row.owner))]
+        await asyncio.gather(*(self._interrupt(row) for row in gone))
+        for run in {row.owner.run for row in gone if row.owner is not None}:
+            await self._end_services(run)
+
+    async def _interrupt(self, row: SweepRow) -> None:
+        process = "?" if row.owner is None else row.owner.process
+        reason = f"the run that owns it (process {process}) has gone"
+        if row.desired is Desired.RUNNING:
+            await self._supervisor.want(row.id, Desired.INTERRUPTED, reason, actor="owner watch")
+        if not await self._supervisor.settled(row.id, WIND_DOWN_SECONDS):
+            LOG.error("sweep %s still winds down after %g s", row.id, WIND_DOWN_SECONDS)
+        await asyncio.to_thread(self._journal.set_owner, row.id, None)
+
+    async def _end_services(self, run: str) -> None:
+        """End every service of a run; this server, when it is one of them, last and by itself."""
+        others = [
+            service
+            for service in services.recorded(self._paths)
+            if service.run == run and service.name != "server"
+        ]
+        await asyncio.to_thread(services.end, others, self._paths)
+        LOG.info("run %s has gone; ended %s", run, [one.name for one in others] or "nothing")
+        if run == self._run:
+            self._shutdown(f"run {run}, which started this server, has gone")
+
+
+def alive(owner: Owner | None) -> bool:
+    """Whether the owner's process lives on this machine."""
+    return owner is not None and processes.lives(owner.process, owner.started)

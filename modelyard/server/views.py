@@ -1,0 +1,214 @@
+"""Journal rows become the API's documents. Pure: rows and a time in, views out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelyard.api import (
+    Counts,
+    EventView,
+    LogLine,
+    LogPage,
+    StageView,
+    SweepState,
+    SweepView,
+    TrialState,
+    TrialView,
+)
+from modelyard.contract import Log, Metrics
+from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
+
+RAN = (TrialState.COMPLETE, TrialState.PRUNED)
+"""Ends that tell how long a trial takes; failures end at any time."""
+
+
+def sweep_view(
+    row: SweepRow,
+    *,
+    trials: Sequence[TrialRow],
+    launches: Sequence[LaunchRow],
+    stages: Sequence[StageRow],
+    latest: Mapping[str, Metrics],
+    cursor: int,
+    now: float,
+) -> SweepView:
+    """A sweep with its counts, best trial and forecast.
+
+    Args:
+        trials: of the sweep, by number.
+        launches: of the sweep, stages' too.
+        latest: newest metrics of running tasks.
+        cursor: id of the newest event.
+        now: the database's clock.
+    """
+    views = trial_views(row, trials=trials, launches=launches, latest=latest, now=now)
+    counts = Counts(**Counter(str(view.state) for view in views))
+    total = row.trials or row.experiment["budget"]["trials"]
+    mean = _mean([view.seconds for view in views if view.state in RAN])
+    front = pareto_front(views, goals(row))
+    return SweepView(
+        id=row.id,
+        name=row.name,
+        project=row.project,
+        state=row.state,
+        desired=row.desired,
+        message=row.message,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        seconds=(row.ended_at or now) - row.created_at,
+        total=total,
+        counts=counts,
+        best=views_by_number(views)[front[0]] if front else None,
+        front=front if len(goals(row)) > 1 else (),
+        mean_trial_seconds=mean,
+        eta_seconds=eta(views, total=total, mean=mean) if _going(row) else None,
+        notes=row.notes,
+        stages=tuple(stage_view(stage, now=now) for stage in stages),
+        flow_run=row.flow_run,
+        run=row.run,
+        tags=row.tags,
+        cursor=cursor,
+    )
+
+
+def trial_views(
+    row: SweepRow,
+    *,
+    trials: Sequence[TrialRow],
+    launches: Sequence[LaunchRow],
+    latest: Mapping[str, Metrics],
+    now: float,
+) -> list[TrialView]:
+    """The trials of a sweep by number; see ``sweep_view``."""
+    epochs = row.experiment["search"]["epochs"] or row.experiment["train"]["epochs"]
+    by_task: dict[str, list[LaunchRow]] = {}
+    for launch in launches:
+        by_task.setdefault(launch.key.task, []).append(launch)
+    return [
+        _trial_view(
+            trial,
+            by_task.get(str(trial.number), []),
+            latest.get(str(trial.number)),
+            epochs=epochs,
+            now=row.ended_at or now,
+        )
+        for trial in trials
+    ]
+
+
+def _trial_view(
+    row: TrialRow, launches: Sequence[LaunchRow], latest: Metrics | None, *, epochs: int, now: float
+) -> TrialView:
+    live = None if row.metrics else latest
+    return TrialView(
+        number=row.number,
+        state=row.state,
+        values=row.values,
+        parameters=row.parameters,
+        metrics=row.metrics if live is None else live.values,
+        step=row.step if live is None else live.step,
+        epochs=epochs,
+        seconds=sum(max(0.0, (one.ended_at or now) - one.created_at) for one in launches),
+        launches=len(launches),
+        run=row.run,
+        failure=row.failure,
+    )
+
+
+def stage_view(row: StageRow, *, now: float) -> StageView:
+    """A stage as far as it has come."""
+    return StageView(
+        stage=row.stage,
+        state=row.state,
+        started_at=row.started_at,
+        seconds=(row.ended_at or now) - row.started_at,
+        outcome=row.outcome,
+        failure=row.failure,
+    )
+
+
+def event_view(row: EventRow) -> EventView:
+    """An event as the stream sends it."""
+    return EventView(
+        id=row.id,
+        sweep=row.key.sweep,
+        task=row.key.task,
+        launch=row.key.number,
+        received_at=row.received_at,
+        body=row.body.model_dump(mode="json"),
+    )
+
+
+def log_page(rows: Sequence[EventRow], *, after: int) -> LogPage:
+    """The lines among a sweep's events; the cursor passes over what isn't a line."""
+    lines = tuple(
+        LogLine(at=row.received_at, task=row.key.task, launch=row.key.number, text=text)
+        for row in rows
+        if isinstance(row.body, Log)
+        for text in row.body.lines
+    )
+    return LogPage(lines=lines, cursor=rows[-1].id if rows else after)
+
+
+def goals(row: SweepRow) -> tuple[str, ...]:
+    """The good direction of each objective, ``maximize`` or ``minimize``."""
+    objectives: list[dict[str, Any]] = row.experiment["objective"]
+    return tuple(objective["goal"] for objective in objectives)
+
+
+def pareto_front(views: Sequence[TrialView], goals: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the complete trials that no other beats in every objective.
+
+    With one objective these are the best and its ties; the earliest comes first. With several
+    the order is by the first objective.
+    """
+    signs = [1.0 if goal == "maximize" else -1.0 for goal in goals]
+    points = {
+        view.number: tuple(sign * value for sign, value in zip(signs, view.values, strict=True))
+        for view in views
+        if view.state is TrialState.COMPLETE and len(view.values) == len(signs)
+        if all(math.isfinite(value) for value in view.values)
+    }
+    front = [
+        number
+        for number, point in points.items()
+        if not any(_dominates(other, point) for other in points.values())
+    ]
+    return tuple(sorted(front, key=lambda number: (*(-x for x in points[number]), number)))
+
+
+def eta(views: Sequence[TrialView], *, total: int, mean: float | None) -> float | None:
+    """Seconds until ``total`` trials have ended, None while no trial tells how long one takes.
+
+    What running trials still need up to the mean, and a mean for each that hasn't begun, shared
+    by as many places as run now.
+    """
+    running = [view.seconds for view in views if view.state is TrialState.RUNNING]
+    open_states = (TrialState.RUNNING, TrialState.WAITING, TrialState.CANCELLED)
+    left = total - sum(view.state not in open_states for view in views)
+    if left <= 0:
+        return 0.0
+    if mean is None:
+        return None
+    work = sum(max(0.0, mean - seconds) for seconds in running)
+    return (work + max(0, left - len(running)) * mean) / max(1, len(running))
+
+
+def views_by_number(views: Sequence[TrialView]) -> dict[int, TrialView]:
+    """Trials by their number."""
+    return {view.number: view for view in views}
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _going(row: SweepRow) -> bool:
+    return row.state is SweepState.RUNNING
