@@ -1,0 +1,1 @@
+"""Prefect flows; each reads as its story, and computes nothing itself."""
