@@ -164,6 +164,7 @@ class SweepView(Wire):
         mean_trial_seconds: over trials that ran to their end or were pruned.
         eta_seconds: until ``total`` is reached; None until it can be told.
         notes: sentences that the user should see (a cut budget, more parallel than cores, …).
+        document: digest of its Document, which ``GET /v1/documents`` answers with.
         cursor: id of the newest event counted in here.
     """
 
@@ -187,6 +188,7 @@ class SweepView(Wire):
     flow_run: str | None = None
     run: str | None = None
     tags: dict[str, str] = {}
+    document: str = ""
     cursor: int = 0
 
 

@@ -32,7 +32,7 @@ from modelyard.api import (
     TrialView,
     VersionView,
 )
-from modelyard.contract import Wire
+from modelyard.contract import Document, Wire
 from modelyard.errors import (
     ExperimentError,
     Interrupted,
@@ -170,6 +170,10 @@ class Client:
         """What tasks printed, from a cursor on."""
         params = {"after": str(after), **({"task": task} if task is not None else {})}
         return self._get(f"/v1/sweeps/{sweep}/logs", LogPage, params)
+
+    def document(self, digest: str) -> Document:
+        """What all launches of a sweep share, its experiment among it."""
+        return self._get(f"/v1/documents/{digest}", Document)
 
     # stages
 
