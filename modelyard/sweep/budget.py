@@ -1,0 +1,78 @@
+"""Limits in time and number: how many at once, how long, and when to look again. Pure."""
+
+from __future__ import annotations
+
+from modelyard.contract import Stop
+from modelyard.sweep.world import LaunchView, Policy, TaskView, World
+
+_LOADING_PHASES = (None, "loading", "compiling")
+
+
+def parallel_trials(asked: int | str, *, cores: int, threads: int, devices: int, gpus: int) -> int:
+    """Trials at once.
+
+    Args:
+        asked: ``budget.parallel``, a number or ``auto``.
+        cores: CPU cores of the machine.
+        threads: CPU threads of one trial.
+        devices: GPUs of the machine.
+        gpus: GPUs that one trial uses where there are any.
+
+    Returns:
+        The number asked for; for ``auto`` as many as fit, at least one.
+    """
+    if isinstance(asked, int):
+        return asked
+    if devices and gpus:
+        return max(1, devices // gpus)
+    return max(1, cores // threads)
+
+
+def crowd_note(parallel: int, *, cores: int, threads: int) -> str | None:
+    """The sentence for more trials at once than the machine has room for; None where they fit."""
+    if parallel * threads <= max(cores, threads):
+        return None
+    each = "" if threads == 1 else f" with {threads} threads each"
+    return (
+        f"{parallel} trials at once{each} on {cores} cores: each runs slower than it would alone."
+    )
+
+
+def silence_limit(launch: LaunchView, policy: Policy) -> float | None:
+    """Seconds of silence that the launch's phase may have; None where no beat is to be expected."""
+    if launch.row.phase in _LOADING_PHASES:
+        return policy.loading_silence_seconds
+    return policy.training_silence_seconds if launch.row.phase_steps else None
+
+
+def hung_at(launch: LaunchView, policy: Policy) -> float | None:
+    """When the launch counts as hung if nothing more is heard of it.
+
+    Receipt by the database's clock counts, never the trial's own time stamps.
+    """
+    limit = silence_limit(launch, policy)
+    last = launch.row.beat_at or launch.row.created_at
+    return None if limit is None else last + limit
+
+
+def timed_out_at(task: TaskView, policy: Policy) -> float | None:
+    """When the trial's newest launch will have used up its wall time, over all launches."""
+    if policy.trial_seconds is None or not task.launches:
+        return None
+    *earlier, newest = (launch.row for launch in task.launches)
+    used = sum((row.ended_at or row.created_at) - row.created_at for row in earlier)
+    return newest.created_at + policy.trial_seconds - used
+
+
+def overdue(task: TaskView, now: float, policy: Policy) -> Stop | None:
+    """The limit that the task's newest launch has gone over."""
+    late = timed_out_at(task, policy)
+    if late is not None and now >= late:
+        return Stop.TIMED_OUT
+    silent = hung_at(task.launches[-1], policy)
+    return Stop.HUNG if silent is not None and now >= silent else None
+
+
+def sweep_ends_at(world: World, policy: Policy) -> float | None:
+    """When the sweep's wall time is used up."""
+    return None if policy.sweep_seconds is None else world.started_at + policy.sweep_seconds
