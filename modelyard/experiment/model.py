@@ -8,13 +8,13 @@ at data and model families can tell is in ``check.py``.
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
 from modelyard.experiment.search import Search
-from modelyard.experiment.section import Section, named
+from modelyard.experiment.section import Section
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A DNS label, as Kubernetes and URLs want it."""
@@ -74,12 +74,12 @@ class Data(Section):
 class Model(Section):
     """The model's family and its fixed parameters. A bare name stands for the family."""
 
+    short: ClassVar[str | None] = "family"
+
     family: str = Field("auto", description="auto, a family's name, or your own as file.py:Class.")
     parameters: dict[str, Scalar] = Field(
         {}, description="The family's parameters that stay fixed."
     )
-
-    _short = model_validator(mode="before")(named("family"))
 
 
 class Objective(Section):
@@ -113,14 +113,15 @@ class EarlyStopping(Section):
 class Schedule(Section):
     """How the learning rate goes over the fit. A bare name stands for its defaults."""
 
+    short: ClassVar[str | None] = "name"
+    rest: ClassVar[str | None] = "options"
+
     name: Literal["constant", "cosine", "step", "exponential", "one-cycle", "plateau"] = Field(
         "cosine", description="constant, cosine, step, exponential, one-cycle or plateau."
     )
     options: dict[str, Scalar] = Field(
         {}, description="step: every (epochs), factor; exponential: factor; one-cycle: warmup."
     )
-
-    _short = model_validator(mode="before")(named("name", rest="options"))
 
 
 class Train(Section):

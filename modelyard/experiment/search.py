@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
-from modelyard.experiment.section import Section, named
+from modelyard.experiment.section import Section
 
 SAMPLER_OPTIONS: dict[str, dict[str, type]] = {
     "tpe": {"startup_trials": int, "candidates": int, "multivariate": bool},
@@ -39,34 +39,36 @@ PRUNER_OPTIONS: dict[str, dict[str, type]] = {
 class Sampler(Section):
     """How the next trial's parameters are chosen. A bare name stands for its defaults."""
 
+    short: ClassVar[str | None] = "name"
+    rest: ClassVar[str | None] = "options"
+
     name: Literal["tpe", "random", "grid", "cmaes", "gp", "nsgaii", "qmc"] = Field(
         "tpe", description="tpe, random, grid, cmaes, gp, nsgaii or qmc."
     )
     options: dict[str, Scalar] = Field({}, description="The sampler's own options.")
 
-    _short = model_validator(mode="before")(named("name", rest="options"))
-
 
 class Pruner(Section):
     """When a trial that lags behind is stopped early. A bare name stands for its defaults."""
+
+    short: ClassVar[str | None] = "name"
+    rest: ClassVar[str | None] = "options"
 
     name: Literal["median", "percentile", "hyperband", "successive-halving", "wilcoxon", "none"] = (
         Field("median", description="The rule that stops a lagging trial.")
     )
     options: dict[str, Scalar] = Field({}, description="The pruner's own options.")
 
-    _short = model_validator(mode="before")(named("name", rest="options"))
-
 
 class Mode(Section):
     """What a trial is judged by: the metric alone, or the metric balanced with health."""
+
+    short: ClassVar[str | None] = "name"
 
     name: Literal["simple", "health-aware"] = Field("simple", description="simple or health-aware.")
     metric_weight: float = Field(
         0.7, ge=0, le=1, description="Weight of the metric against the model's health."
     )
-
-    _short = model_validator(mode="before")(named("name"))
 
 
 class Parameter(Section):

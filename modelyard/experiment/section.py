@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
@@ -13,33 +12,28 @@ class Section(BaseModel):
 
     Types are strict too: ``trials: "20"`` or ``trials: true`` is a mistake, not a number. Tuples
     alone are lax, because a file and JSON hold lists.
+
+    Attributes:
+        short: the field that a bare string stands for: ``sampler: tpe``.
+        rest: the field that collects all keys which are not fields, so that
+            ``{name: tpe, startup_trials: 5}`` reads as it is written.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, strict=True
     )
 
+    short: ClassVar[str | None] = None
+    rest: ClassVar[str | None] = None
 
-def named(key: str, *, rest: str | None = None) -> Callable[[Any], Any]:
-    """A validator for sections that a bare string may stand for.
-
-    Args:
-        key: the field that the string fills.
-        rest: the field that collects all keys which are not fields, so that
-            ``{name: tpe, startup_trials: 5}`` reads as it is written.
-
-    Returns:
-        A function for ``model_validator(mode="before")``.
-    """
-
-    def expand(value: Any) -> Any:
-        if isinstance(value, str):
-            return {key: value}
-        if rest is None or not isinstance(value, dict) or rest in value:
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if cls.short is not None and isinstance(value, str):
+            return {cls.short: value}
+        if cls.rest is None or not isinstance(value, dict) or cls.rest in value:
             return value
         return {
-            **{k: v for k, v in value.items() if k == key},
-            rest: {k: v for k, v in value.items() if k != key},
+            **{k: v for k, v in value.items() if k == cls.short},
+            cls.rest: {k: v for k, v in value.items() if k != cls.short},
         }
-
-    return expand

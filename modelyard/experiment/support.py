@@ -1,0 +1,248 @@
+"""What the file may say already and Modelyard can't do yet: one table.
+
+Such keys are refused with what works now, never ignored. A row leaves the table when the work
+behind it is done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.errors import Mistake
+from modelyard.experiment.keys import Loc
+from modelyard.experiment.model import Experiment, is_own_code
+from modelyard.experiment.written import shown, wanted
+
+NAMED_DATASETS = (
+    "mnist",
+    "fashion-mnist",
+    "cifar-10",
+    "cifar-100",
+    "gtsrb",
+    "imdb",
+    "reuters",
+    "kepler",
+    "tess",
+    "k2",
+)
+"""Sets that are to be known by name."""
+
+LOCAL_SOURCES = "sklearn:digits and its like, or a CSV, Parquet or NPZ file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """A key with values whose work comes later.
+
+    Args:
+        key: dotted path in the model, ``*`` for each item of a list.
+        refused: whether a value is one of those.
+        values: those values in words, for the reference.
+        instead: what is supported now.
+    """
+
+    key: str
+    refused: Callable[[Any], bool]
+    values: str
+    instead: str
+
+
+def _more_than_one(value: int) -> bool:
+    return value > 1
+
+
+def _is_in(*values: object) -> Callable[[object], bool]:
+    return lambda value: value in values
+
+
+def _later_source(source: str) -> bool:
+    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
+    return scheme is not None or source.lower().replace("_", "-") in NAMED_DATASETS
+
+
+def _cluster(*keys: str) -> tuple[Later, ...]:
+    """Keys that only a cluster can follow; empty is all there is until then."""
+    return tuple(
+        Later(
+            key=f"resources.{key}",
+            refused=bool,
+            values="any value",
+            instead="trials run on this machine, so leave the key out",
+        )
+        for key in keys
+    )
+
+
+LATER: tuple[Later, ...] = (
+    Later(
+        key="data.source",
+        refused=_later_source,
+        values=f"{', '.join(NAMED_DATASETS)}, s3://… and other addresses",
+        instead=LOCAL_SOURCES,
+    ),
+    Later(
+        key="data.kind",
+        refused=_is_in("text"),
+        values="text",
+        instead="table and image",
+    ),
+    Later(key="data.folds", refused=_more_than_one, values="more than 1", instead="1"),
+    Later(key="data.repeats", refused=_more_than_one, values="more than 1", instead="1"),
+    Later(
+        key="model.family",
+        refused=is_own_code,
+        values="own code as file.py:Class",
+        instead="auto, or a family that comes with Modelyard",
+    ),
+    Later(
+        key="search.pruner.name",
+        refused=_is_in("wilcoxon"),
+        values="wilcoxon (it needs data.folds or data.repeats above 1)",
+        instead="median, percentile, hyperband, successive-halving and none",
+    ),
+    Later(
+        key="search.mode.name",
+        refused=_is_in("health-aware"),
+        values="health-aware",
+        instead="simple",
+    ),
+    Later(
+        key="budget.waiting_hours",
+        refused=lambda value: value != 24,
+        values="any but the default",
+        instead="nothing waits on this machine, so leave the key out",
+    ),
+    Later(
+        key="train.loss",
+        refused=_is_in("bce", "huber"),
+        values="bce, huber",
+        instead="auto, cross_entropy, mse and mae",
+    ),
+    Later(
+        key="train.optimizer",
+        refused=_is_in("rmsprop", "muon"),
+        values="rmsprop, muon",
+        instead="adam, adamw and sgd",
+    ),
+    Later(
+        key="train.schedule.name",
+        refused=_is_in("plateau"),
+        values="plateau",
+        instead="constant, cosine, step, exponential and one-cycle",
+    ),
+    Later(
+        key="train.precision",
+        refused=_is_in("bf16", "fp16"),
+        values="bf16, fp16",
+        instead="fp32",
+    ),
+    Later(key="train.compile", refused=bool, values="true", instead="false"),
+    Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
+    Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),
+    *_cluster(
+        "node_selector",
+        "tolerations",
+        "queue",
+        "priority_class",
+        "service_account",
+        "image",
+        "image_pull_secrets",
+        "env",
+        "volumes",
+        "labels",
+        "annotations",
+    ),
+    Later(
+        key="gates.*.slice",
+        refused=bool,
+        values="any value",
+        instead="gates over the whole test split, so leave the key out",
+    ),
+    Later(
+        key="deploy.target",
+        refused=_is_in("kubernetes"),
+        values="kubernetes",
+        instead="local",
+    ),
+    Later(
+        key="fallback",
+        refused=bool,
+        values="local",
+        instead="everything runs on this machine, so leave the key out",
+    ),
+)
+"""Every key that is refused for now, in the file's order."""
+
+SEARCHED = {
+    "loss": "train.loss",
+    "optimizer": "train.optimizer",
+    "schedule": "train.schedule.name",
+}
+"""Names of the space whose choices are held against a row of the table."""
+
+
+def unsupported(experiment: Experiment, raw: Mapping[str, Any]) -> list[Mistake]:
+    """One mistake for each value whose work comes later.
+
+    Args:
+        experiment: the validated file, or its sound part.
+        raw: what stands in the file, for paths and values as the user wrote them.
+    """
+    found = [
+        (later, loc, value)
+        for later in LATER
+        for loc, value in _values(experiment, (), later.key.split("."))
+        if later.refused(value)
+    ]
+    found += list(_searched(experiment))
+    return [_mistake(later, loc, value, raw) for later, loc, value in found]
+
+
+def later_values(key: str) -> Later | None:
+    """The row of a key, if it has one."""
+    return next((later for later in LATER if later.key == key), None)
+
+
+def _values(value: Any, loc: Loc, parts: list[str]) -> Iterator[tuple[Loc, Any]]:
+    """A key's values in an experiment: none where its section is null, several in a list."""
+    if not parts or value is None:
+        if not parts:
+            yield loc, value
+        return
+    part, *rest = parts
+    if part == "*":
+        for index, item in enumerate(value):
+            yield from _values(item, (*loc, index), rest)
+    else:
+        yield from _values(getattr(value, part), (*loc, part), rest)
+
+
+def _searched(experiment: Experiment) -> Iterator[tuple[Later, Loc, Any]]:
+    """Choices of the space that no trial could be given."""
+    for name, parameter in (experiment.search.space or {}).items():
+        later = later_values(SEARCHED.get(name, ""))
+        if later is None:
+            continue
+        for index, value in enumerate(parameter.choice or ()):
+            if later.refused(value):
+                yield later, ("search", "space", name, "choice", index), value
+
+
+def _mistake(later: Later, loc: Loc, value: Any, raw: Mapping[str, Any]) -> Mistake:
+    hidden = later.key == "resources.env"  # values of the environment may be secrets
+    what = loc[-1] if hidden or isinstance(value, dict | tuple) else shown(value)
+    return Mistake(
+        path=wanted(raw, loc).dotted,
+        message=f"{what} is not yet supported; now: {later.instead}",
+        value=None if hidden else value,
+        valid=_listed(later),
+    )
+
+
+def _listed(later: Later) -> tuple[str, ...]:
+    """The supported values where ``instead`` is nothing but a list of them."""
+    words = later.instead.replace(" and ", ", ").split(", ")
+    return tuple(words) if all(re.fullmatch(r"[\w.-]+", word) for word in words) else ()
