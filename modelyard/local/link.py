@@ -14,9 +14,7 @@ from pathlib import Path
 
 from modelyard.local.protocol import WORD, Order, Word, line
 
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """A process that forks must have one thread; numerical libraries start theirs when loaded."""
 
 

@@ -25,4 +25,3 @@ def preload() -> None:
     # The collector would write to every object's header, and so copy each page in each child.
     gc.collect()
     gc.freeze()
-

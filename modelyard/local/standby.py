@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import io
 import os
 import selectors
 import signal
 import socket
 import sys
 import threading
+from typing import TextIO
 
 from modelyard.local.protocol import ORDER, Launch
 from modelyard.trial.program import main
@@ -91,11 +93,16 @@ def _enter(request: Launch) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stdout, sys.stderr = _output(1), _output(2)
     faulthandler.enable()
 
 
+def _output(fd: int) -> TextIO:
+    """A stream by lines: what a killed launch printed last is in its log."""
+    binary = io.FileIO(fd, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(binary), encoding="utf-8", errors="replace", line_buffering=True
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from modelyard.contract import Failure, LaunchKey, TrialResult, Wire
 
 LIMIT_BYTES = 4096
@@ -23,7 +25,7 @@ class Termination(Wire):
     """
 
     launch: str
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     step: int | None = None
     model: str | None = None
     failure: str | None = None

@@ -101,7 +101,7 @@ def test_file_doesn_t_grow_while_the_intake_is_away(tmp_path: Path) -> None:
     assert sequences(spool)[-1] == 499
 
 
-def test_full_disk_costs_log_lines_only(tmp_path: Path) -> None:
+def test_full_disk_costs_log_lines_only() -> None:
     """Where nothing can be written, log lines are dropped and counted, metrics stay in memory."""
     full = Path("/dev/full")
     if not full.exists():
