@@ -33,7 +33,7 @@ class Metric:
     description: str
 
     def gain(self, value: float, over: float) -> float:
-        """How much better ``value`` is than ``over``, in the metric's own unit: above 0 is better."""
+        """How much better ``value`` is than ``over``, in the metric's own unit."""
         return value - over if self.goal == "maximize" else over - value
 
 

@@ -14,9 +14,7 @@ MLP = Family(
         "hidden": FamilyParameter(
             default=128, type=int, low=1, high=16_384, description="units of each hidden layer"
         ),
-        "layers": FamilyParameter(
-            default=2, type=int, low=1, high=32, description="hidden layers"
-        ),
+        "layers": FamilyParameter(default=2, type=int, low=1, high=32, description="hidden layers"),
         "activation": FamilyParameter(
             default="relu",
             type=str,

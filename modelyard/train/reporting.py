@@ -21,9 +21,7 @@ class Reporter(Protocol):
         Keys carry their split: ``train_loss``, ``validation_accuracy``; also ``learning_rate``.
         """
 
-    def progress(
-        self, epoch: int, epochs: int, fraction: float, rate: float | None
-    ) -> None:
+    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
         """How far: in epoch ``epoch`` of ``epochs``, ``fraction`` of the whole fit (0 to 1),
         ``rate`` in training examples per second. At most twice a second."""
 

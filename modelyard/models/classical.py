@@ -1,0 +1,102 @@
+"""The tree families: building them with scikit-learn, and keeping them without pickle (skops)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from modelyard.contract import Scalar
+from modelyard.models.estimator import Array
+from modelyard.models.family import Task
+
+TREES = "model.skops"
+
+TRUSTED = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+"""What skops doesn't trust by itself and these families hold: plain node arrays."""
+
+
+def build_classical(family: str, parameters: Mapping[str, Scalar], task: Task, seed: int) -> Any:
+    """An unfitted scikit-learn model.
+
+    Args:
+        family: ``random-forest`` or ``gradient-boosting``.
+        parameters: every parameter of the family.
+        task: what it is to learn.
+        seed: of bootstrap samples and feature choices.
+    """
+    # Importing scikit-learn's ensembles takes seconds that a network's trial must not pay.
+    from sklearn import ensemble
+
+    names = {
+        ("random-forest", "classification"): "RandomForestClassifier",
+        ("random-forest", "regression"): "RandomForestRegressor",
+        ("gradient-boosting", "classification"): "HistGradientBoostingClassifier",
+        ("gradient-boosting", "regression"): "HistGradientBoostingRegressor",
+    }
+    given: dict[str, Any] = dict(parameters)
+    if family == "gradient-boosting":
+        # Its own early stopping would hold out rows of the training split.
+        given["early_stopping"] = False
+    return getattr(ensemble, names[family, task])(random_state=seed, **given)
+
+
+class ClassicalEstimator:
+    """A fitted scikit-learn model.
+
+    Args:
+        model: fitted on preprocessed features; a classifier on class indices.
+        classes: number of the card's classes, 0 for a regression.
+    """
+
+    def __init__(self, model: Any, classes: int) -> None:
+        self.model = model
+        self.classes = classes
+
+    def predict(self, features: Array) -> Array:
+        """See ``Estimator``."""
+        flat = flatten(features)
+        if not self.classes:
+            values: Array = np.asarray(self.model.predict(flat), np.float64)
+            return values
+        # A class that the training split lacks is unknown to the model: probability 0.
+        result = np.zeros((len(flat), self.classes))
+        result[:, self.model.classes_] = self.model.predict_proba(flat)
+        return result
+
+    def save(self, folder: Path) -> Path:
+        """See ``Estimator``."""
+        from skops import io
+
+        file = folder / TREES
+        io.dump(self.model, file)
+        return file
+
+
+def flatten(features: Array) -> Array:
+    """(n, …) → (n, features): trees take an image as its pixels."""
+    return features.reshape(len(features), -1)
+
+
+def load_classical(file: Path, classes: int) -> ClassicalEstimator:
+    """The estimator that was saved to ``file``.
+
+    Raises:
+        ValueError: no skops file, or one that holds types beyond ``TRUSTED``.
+    """
+    from skops import io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        model = io.load(file, trusted=list(TRUSTED))
+    except UntrustedTypesFoundException as error:
+        raise ValueError(f"{file.name} holds types that are not trusted: {error}") from None
+    except (BadZipFile, KeyError, TypeError) as error:
+        raise ValueError(f"{file.name} is no skops file: {error}") from None
+    return ClassicalEstimator(model, classes)

@@ -1,0 +1,28 @@
+"""What every fitted model can do, whatever its family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+
+class Estimator(Protocol):
+    """A fitted model on preprocessed features. Not for two threads at once."""
+
+    def predict(self, features: Array) -> Array:
+        """The model's output.
+
+        Args:
+            features: float32, (n, features) for tables, (n, C, H, W) for images.
+
+        Returns:
+            float64: probabilities (n, classes) in the card's order of classes, or values (n,)
+            in the target's own unit.
+        """
+
+    def save(self, folder: Path) -> Path:
+        """Write all that was learnt into one file of the folder; returns the file."""

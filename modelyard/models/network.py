@@ -1,0 +1,156 @@
+"""A fitted network as an estimator: module, target scale, safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from modelyard.contract import Scalar
+from modelyard.models.cnn import Cnn
+from modelyard.models.estimator import Array
+from modelyard.models.mlp import Mlp
+
+MODULES: dict[str, type[nn.Module]] = {"mlp": Mlp, "cnn": Cnn}
+"""The module of each network family."""
+
+WEIGHTS = "weights.safetensors"
+
+PREDICT_BATCH = 4096
+"""Rows that go through the network at once; bounds the memory of its activations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How a regression's target was standardised: (target − mean) / deviation."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, target: Array) -> Scale:
+        """The scale of a training target (n,); a constant target keeps its unit."""
+        deviation = float(np.std(target))
+        return cls(mean=float(np.mean(target)), deviation=deviation if deviation > 0 else 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a module is built for, besides its parameters.
+
+    Args:
+        inputs: shape of one preprocessed example.
+        outputs: classes, or 1 for a regression.
+        scale: of a regression's target, None for a classification.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: int
+    scale: Scale | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``model.json``."""
+        scale = self.scale and {"mean": self.scale.mean, "deviation": self.scale.deviation}
+        return {"inputs": list(self.inputs), "outputs": self.outputs, "scale": scale}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Shape:
+        """The inverse of ``to_json``."""
+        scale = value["scale"]
+        return cls(
+            inputs=tuple(int(side) for side in value["inputs"]),
+            outputs=int(value["outputs"]),
+            scale=None if scale is None else Scale(**scale),
+        )
+
+
+def build_module(
+    family: str, parameters: Mapping[str, Scalar], shape: Shape, dropout: float
+) -> nn.Module:
+    """A fresh module; its weights are drawn from torch's global generator.
+
+    Args:
+        family: a key of ``MODULES``.
+        parameters: every parameter of the family.
+        shape: what it takes and gives.
+        dropout: share of activations dropped in training.
+    """
+    return MODULES[family](
+        shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **dict(parameters)
+    )
+
+
+class NetworkEstimator:
+    """A fitted network on the device where its weights are.
+
+    Args:
+        module: with the weights to predict with; put into evaluation mode.
+        shape: what it was built for.
+    """
+
+    def __init__(self, module: nn.Module, shape: Shape) -> None:
+        self.module = module.eval()
+        self.shape = shape
+
+    def predict(self, features: Array) -> Array:
+        """See ``Estimator``; batch-wise, so that memory is bounded."""
+        device = next(self.module.parameters()).device
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(features), PREDICT_BATCH):
+                batch = torch.from_numpy(
+                    np.ascontiguousarray(features[start : start + PREDICT_BATCH], np.float32)
+                )
+                parts.append(outputs_of(self.module(batch.to(device)), self.shape))
+        return np.concatenate(parts) if parts else self._nothing()
+
+    def save(self, folder: Path) -> Path:
+        """See ``Estimator``."""
+        file = folder / WEIGHTS
+        state = self.module.state_dict().items()
+        safetensors.torch.save_file({name: t.cpu().contiguous() for name, t in state}, file)
+        return file
+
+    def _nothing(self) -> Array:
+        return np.empty((0,) if self.shape.scale else (0, self.shape.outputs))
+
+
+def outputs_of(raw: torch.Tensor, shape: Shape) -> Array:
+    """A module's raw output as float64: probabilities by softmax, or values in their own unit.
+
+    Args:
+        raw: (n, outputs) logits, or (n, 1) standardised values.
+        shape: of the module; its scale says which of the two.
+    """
+    exact = raw.detach().to(torch.float64)
+    if shape.scale is None:
+        result: Array = torch.softmax(exact, dim=1).cpu().numpy()
+        return result
+    values: Array = (exact.squeeze(1) * shape.scale.deviation + shape.scale.mean).cpu().numpy()
+    return values
+
+
+def load_network(
+    file: Path, family: str, parameters: Mapping[str, Scalar], shape: Shape
+) -> NetworkEstimator:
+    """The estimator whose weights were saved to ``file``; on the CPU.
+
+    Raises:
+        ValueError: the file is no safetensors file, or its tensors don't fit the module.
+    """
+    with torch.device("meta"):
+        module = build_module(family, parameters, shape, dropout=0.0)
+    try:
+        weights = safetensors.torch.load_file(file)
+        module.load_state_dict(weights, strict=True, assign=True)
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise ValueError(
+            f"{file.name} doesn't hold the weights of this {family}: {error}"
+        ) from None
+    return NetworkEstimator(module, shape)

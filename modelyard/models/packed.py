@@ -1,0 +1,222 @@
+"""A model in a folder: weights without pickle, and all that is needed to predict from raw rows.
+
+    model.json            family, parameters, the data's card, fitted preprocessing, digest
+    weights.safetensors   of a network, or
+    model.skops           of trees
+
+Other files in the folder are let be. Loading needs the base install only and runs no code that
+the folder could bring along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelyard.contract import Scalar
+from modelyard.data.card import DataCard
+from modelyard.data.preprocess import Preprocessor
+from modelyard.data.rows import Rows
+from modelyard.errors import DigestMismatch, ModelyardError
+from modelyard.models.classical import TREES, load_classical
+from modelyard.models.estimator import Array, Estimator
+from modelyard.models.families import FAMILIES
+from modelyard.models.network import WEIGHTS, NetworkEstimator, Shape, load_network
+from modelyard.store import digest_file
+
+DESCRIPTION = "model.json"
+
+PREDICT_ROWS = 8192
+"""Rows that are preprocessed at once; bounds memory, not what may be asked for."""
+
+
+class PackedModelError(ModelyardError):
+    """A folder holds no packed model that can be used. Names the file and what is wrong."""
+
+
+class _Description(BaseModel):
+    """``model.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1] = 1
+    family: str
+    parameters: dict[str, Scalar]
+    network: dict[str, Any] | None
+    card: dict[str, Any]
+    preprocessor: dict[str, Any]
+    file: Literal["weights.safetensors", "model.skops"]
+    blake3: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model says about n rows.
+
+    Args:
+        labels: (n,) names of the likeliest classes; None for a regression.
+        values: (n,) numbers in the target's own unit; None for a classification.
+        confidence: (n,) probability of the label; None for a regression.
+        probabilities: (n, classes) in the card's order; None for a regression.
+    """
+
+    labels: Array | None
+    values: Array | None
+    confidence: Array | None
+    probabilities: Array | None
+
+    @property
+    def output(self) -> Array:
+        """Probabilities or values: what metrics are computed from."""
+        output = self.probabilities if self.probabilities is not None else self.values
+        assert output is not None
+        return output
+
+
+class Predictor:
+    """A loaded model: raw rows in, predictions out. Not for two threads at once.
+
+    Args:
+        family: its family's name.
+        parameters: the family's parameters, all of them.
+        card: of the data it was fitted on.
+        preprocessor: fitted on the training split.
+        estimator: fitted.
+    """
+
+    def __init__(
+        self,
+        *,
+        family: str,
+        parameters: Mapping[str, Scalar],
+        card: DataCard,
+        preprocessor: Preprocessor,
+        estimator: Estimator,
+    ) -> None:
+        self.family = family
+        self.parameters = dict(parameters)
+        self.card = card
+        self.preprocessor = preprocessor
+        self.estimator = estimator
+
+    def predict(self, rows: Rows) -> Prediction:
+        """Predictions for raw rows, in their order.
+
+        Raises:
+            SchemaMismatch: a column that the model needs is missing or of the wrong type.
+        """
+        output = self._output(rows)
+        if self.card.task == "regression":
+            return Prediction(labels=None, values=output, confidence=None, probabilities=None)
+        names = np.array(self.card.classes, dtype=object)
+        return Prediction(
+            labels=names[output.argmax(axis=1)],
+            values=None,
+            confidence=output.max(axis=1),
+            probabilities=output,
+        )
+
+    def _output(self, rows: Rows) -> Array:
+        starts = range(0, max(len(rows), 1), PREDICT_ROWS)
+        parts = (rows.take(np.arange(s, min(s + PREDICT_ROWS, len(rows)))) for s in starts)
+        return np.concatenate(
+            [self.estimator.predict(self.preprocessor.transform(part)) for part in parts]
+        )
+
+
+def pack(
+    folder: Path,
+    *,
+    family: str,
+    parameters: Mapping[str, Scalar],
+    preprocessor: Preprocessor,
+    card: DataCard,
+    estimator: Estimator,
+) -> None:
+    """Write a fitted model into a folder, which is made if it isn't there.
+
+    Args:
+        folder: where to.
+        family: the family's name.
+        parameters: of the family; those left out are filled in with their defaults.
+        preprocessor: fitted on the training split.
+        card: of the data.
+        estimator: fitted by the family.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = estimator.save(folder)
+    network = estimator.shape.to_json() if isinstance(estimator, NetworkEstimator) else None
+    description = {
+        "format": 1,
+        "family": family,
+        "parameters": FAMILIES[family].complete(parameters),
+        "network": network,
+        "card": card.model_dump(mode="json"),
+        "preprocessor": preprocessor.to_json(),
+        "file": file.name,
+        "blake3": digest_file(file),
+    }
+    text = json.dumps(description, indent=1, allow_nan=False)
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> Predictor:
+    """The model that was packed into a folder, on the CPU.
+
+    Raises:
+        PackedModelError: something is missing, damaged or not of this program.
+        DigestMismatch: the weights are not those that were packed.
+    """
+    description = _describe(folder)
+    file = folder / description.file
+    if not file.is_file():
+        raise PackedModelError(f"{file} is missing; {DESCRIPTION} says that it is there")
+    if digest_file(file) != description.blake3:
+        raise DigestMismatch(f"{file} is not the file that was packed: its BLAKE3 differs")
+    try:
+        card = DataCard.model_validate(description.card)
+        return Predictor(
+            family=description.family,
+            parameters=description.parameters,
+            card=card,
+            preprocessor=Preprocessor.from_json(description.preprocessor),
+            estimator=_estimator(file, description, card),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise PackedModelError(f"the packed model in {folder} can't be used: {error}") from error
+
+
+def _describe(folder: Path) -> _Description:
+    path = folder / DESCRIPTION
+    try:
+        return _Description.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PackedModelError(
+            f"there is no packed model in {folder}: {DESCRIPTION}: {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        raise PackedModelError(f"{path} doesn't describe a packed model: {error}") from error
+
+
+def _estimator(file: Path, description: _Description, card: DataCard) -> Estimator:
+    family = FAMILIES.get(description.family)
+    if family is None:
+        raise ValueError(f"there is no family {description.family!r}; {', '.join(FAMILIES)} are")
+    expected = WEIGHTS if family.network else TREES
+    if file.name != expected:
+        raise ValueError(f"a {family.name} lies in {expected}, not in {file.name}")
+    if not family.network:
+        return load_classical(file, len(card.classes))
+    if description.network is None:
+        raise ValueError(f"{DESCRIPTION} says nothing of the network's shape")
+    parameters = family.complete(description.parameters)
+    return load_network(file, family.name, parameters, Shape.from_json(description.network))

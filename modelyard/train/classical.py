@@ -1,0 +1,53 @@
+"""Fitting a classical family: one call that can't be looked into or interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from modelyard.contract import Scalar
+from modelyard.evaluate.metrics import compute
+from modelyard.models.classical import ClassicalEstimator, build_classical, flatten
+from modelyard.models.estimator import Array
+from modelyard.models.family import Task
+from modelyard.train.reporting import Reporter
+
+Examples = tuple[Array, Array]
+"""Features float32 (n, …), and truth (n,)."""
+
+
+def fit_classical(
+    *,
+    family: str,
+    parameters: Mapping[str, Scalar],
+    task: Task,
+    classes: int,
+    train: Examples,
+    validation: Examples,
+    seed: int,
+    threads: int,
+    report: Reporter,
+) -> tuple[ClassicalEstimator, dict[str, float]]:
+    """Fit on one split, measure on the other, and report that as step 1.
+
+    Args:
+        family, parameters, task, seed: see ``build_classical``.
+        classes: of the card; 0 for a regression.
+        train, validation: features and truth.
+        threads: most threads of scikit-learn's own loops.
+        report: told of the phase and of the metrics.
+
+    Returns:
+        The fitted model and the validation split's metrics, plain names.
+    """
+    report.phase("fitting", False)
+    model = build_classical(family, parameters, task, seed)
+    features, truth = train
+    with threadpool_limits(limits=threads):
+        model.fit(flatten(features), np.asarray(truth))
+        estimator = ClassicalEstimator(model, classes)
+        metrics = compute(task, validation[1], estimator.predict(validation[0]))
+    report.metrics(1, {f"validation_{name}": value for name, value in metrics.items()})
+    return estimator, metrics

@@ -1,0 +1,108 @@
+"""Fitting one configuration, whatever its family."""
+
+from __future__ import annotations
+
+from modelyard.data.preprocess import Preprocessor
+from modelyard.models.estimator import Array
+from modelyard.models.families import FAMILIES
+from modelyard.models.network import Scale, Shape
+from modelyard.train.classical import fit_classical
+from modelyard.train.job import FitJob, FitOutcome
+from modelyard.train.network import NetworkFit, NetworkPlan
+from modelyard.train.recipe import Recipe, write_recipe
+from modelyard.train.reporting import Reporter
+from modelyard.train.tensors import find_device, to_device
+
+__all__ = ["FitJob", "FitOutcome", "fit"]
+
+
+def fit(job: FitJob, report: Reporter) -> FitOutcome:
+    """Fit one configuration on the training split and measure it on the validation split.
+
+    Equal jobs give identical metrics on the same torch build, threads and CPU capability,
+    resumed or not.
+
+    Args:
+        job: what to fit.
+        report: told of phases, epochs and checkpoints; asked whether to stop.
+
+    Raises:
+        InputError: a parameter or key that doesn't fit the family or the task.
+        Stopped, Diverged, CheckpointFailed, CheckpointUnusable: see ``train.errors``.
+    """
+    report.phase("loading", False)
+    family = FAMILIES[job.family]
+    recipe = write_recipe(job.experiment, family, job.parameters)
+    preprocessor = Preprocessor.fit(job.snapshot.rows("train"), job.snapshot.card)
+    fitter = _fit_network if family.network else _fit_trees
+    return fitter(job, recipe, preprocessor, report)
+
+
+def _examples(job: FitJob, preprocessor: Preprocessor, split: str) -> tuple[Array, Array]:
+    return preprocessor.transform(job.snapshot.rows(split)), job.snapshot.target(split)
+
+
+def _fit_network(
+    job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
+) -> FitOutcome:
+    card = job.snapshot.card
+    features, truth = _examples(job, preprocessor, "train")
+    regression = card.task == "regression"
+    scale = Scale.of(truth) if regression else None
+    shape = Shape(
+        inputs=features.shape[1:], outputs=1 if regression else len(card.classes), scale=scale
+    )
+    plan = NetworkPlan(
+        family=job.family,
+        parameters=recipe.parameters,
+        shape=shape,
+        task=card.task,
+        train=recipe.train,
+        metric=job.experiment.objective[0].metric,
+        epochs=job.epochs,
+        seed=job.seed,
+        snapshot=job.snapshot.digest,
+        scratch=job.scratch,
+    )
+    device = find_device(job.experiment.resources.gpus)
+    validation = to_device(*_examples(job, preprocessor, "validation"), scale, device)
+    fitting = NetworkFit(plan, to_device(features, truth, scale, device), validation, report)
+    if job.resume is not None:
+        fitting.resume(job.resume)
+    report.phase("training", True)
+    fitting.run()
+    return FitOutcome(
+        family=job.family,
+        parameters=recipe.parameters,
+        metrics=fitting.kept_metrics,
+        step=fitting.kept_epoch,
+        card=card,
+        preprocessor=preprocessor,
+        estimator=fitting.estimator(),
+    )
+
+
+def _fit_trees(
+    job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
+) -> FitOutcome:
+    card = job.snapshot.card
+    estimator, metrics = fit_classical(
+        family=job.family,
+        parameters=recipe.parameters,
+        task=card.task,
+        classes=len(card.classes),
+        train=_examples(job, preprocessor, "train"),
+        validation=_examples(job, preprocessor, "validation"),
+        seed=job.seed,
+        threads=job.experiment.resources.threads,
+        report=report,
+    )
+    return FitOutcome(
+        family=job.family,
+        parameters=recipe.parameters,
+        metrics=metrics,
+        step=None,
+        card=card,
+        preprocessor=preprocessor,
+        estimator=estimator,
+    )

@@ -1,0 +1,72 @@
+"""What a fit is given and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.contract import Scalar
+from modelyard.data.card import DataCard
+from modelyard.data.preprocess import Preprocessor
+from modelyard.data.snapshot import Snapshot
+from modelyard.experiment.model import Experiment
+from modelyard.models import packed
+from modelyard.models.estimator import Estimator
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob:
+    """One fit.
+
+    Args:
+        snapshot: the data; fitted on ``train``, measured on ``validation``.
+        experiment: the file, whole.
+        family: resolved name of the family, never ``auto``.
+        parameters: sampled values: of the family's parameters, else of keys of ``train``.
+        seed: of weights, dropout and the order of batches.
+        epochs: full length; the schedule's horizon.
+        scratch: folder for checkpoints on their way to the reporter; made if it isn't there.
+        resume: local folder of a checkpoint of the same fit; None starts fresh.
+    """
+
+    snapshot: Snapshot
+    experiment: Experiment
+    family: str
+    parameters: Mapping[str, Scalar]
+    seed: int
+    epochs: int
+    scratch: Path
+    resume: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOutcome:
+    """A fitted model and what it is worth.
+
+    Args:
+        family: its family.
+        parameters: the family's, all of them, as the model was built with.
+        metrics: of the validation split, plain names, of the checkpoint that the model is.
+        step: epoch of that checkpoint; None for a classical family.
+        card, preprocessor, estimator: what ``pack`` writes.
+    """
+
+    family: str
+    parameters: dict[str, Scalar]
+    metrics: dict[str, float]
+    step: int | None
+    card: DataCard
+    preprocessor: Preprocessor
+    estimator: Estimator
+
+    def pack(self, folder: Path) -> None:
+        """Write the model into a folder, see ``models.packed``."""
+        packed.pack(
+            folder,
+            family=self.family,
+            parameters=self.parameters,
+            preprocessor=self.preprocessor,
+            card=self.card,
+            estimator=self.estimator,
+        )

@@ -1,0 +1,67 @@
+"""What a fit is to do: the file's ``train`` and ``model`` with the sampled values laid over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from modelyard.contract import Scalar
+from modelyard.errors import InputError
+from modelyard.experiment.model import Experiment, Train
+from modelyard.models.family import Family
+from modelyard.train.losses import LOSSES
+from modelyard.train.optimisers import OPTIMISERS
+from modelyard.train.schedules import SCHEDULES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the numbers, besides data and seed.
+
+    Args:
+        train: of the file, sampled keys replaced.
+        parameters: of the family, every one of them.
+    """
+
+    train: Train
+    parameters: dict[str, Scalar]
+
+
+def write_recipe(experiment: Experiment, family: Family, sampled: Mapping[str, Scalar]) -> Recipe:
+    """Lay sampled values over the file's: a name is a parameter of the family, else a key of train.
+
+    Raises:
+        InputError: a name that is neither, or a value out of bounds.
+    """
+    own = {name: value for name, value in sampled.items() if name in family.parameters}
+    rest = {name: value for name, value in sampled.items() if name not in own}
+    if strangers := [name for name in rest if name not in Train.model_fields]:
+        raise InputError(
+            f"{strangers[0]} is neither a parameter of {family.name} "
+            f"({', '.join(family.parameters)}) nor a key of train"
+        )
+    try:
+        train = Train.model_validate({**experiment.train.model_dump(), **rest})
+    except ValidationError as error:
+        raise InputError(f"a sampled value doesn't fit train: {error}") from None
+    _refuse_what_is_missing(train)
+    return Recipe(train=train, parameters=family.complete({**experiment.model.parameters, **own}))
+
+
+def _refuse_what_is_missing(train: Train) -> None:
+    """A key that would be ignored is an error; the check of the file says the same earlier."""
+    known = {
+        "optimizer": (train.optimizer, tuple(OPTIMISERS)),
+        "schedule": (train.schedule.name, tuple(SCHEDULES)),
+        "loss": (train.loss, ("auto", *LOSSES)),
+        "precision": (train.precision, ("fp32",)),
+        "compile": (train.compile, (False,)),
+    }
+    for name, (value, valid) in known.items():
+        if value not in valid:
+            raise InputError(
+                f"train.{name}: {value} is not supported yet; "
+                f"valid are {', '.join(map(str, valid))}"
+            )

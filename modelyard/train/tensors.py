@@ -1,0 +1,61 @@
+"""The data of a fit as tensors on the device; batches are index selects of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from modelyard.models.estimator import Array
+from modelyard.models.network import Scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split, whole on the device.
+
+    Args:
+        features: (n, features) or (n, C, H, W) float32.
+        target: (n,) int64 class indices, or float32 standardised values.
+        truth: the same as numpy in the target's own unit, for metrics.
+    """
+
+    features: torch.Tensor
+    target: torch.Tensor
+    truth: Array
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.device) -> Split:
+    """Copy a split to the device.
+
+    Args:
+        features: preprocessed, float32.
+        truth: class indices, or values in their own unit.
+        scale: of a regression's target, None for classes.
+    """
+    target = truth if scale is None else (truth - scale.mean) / scale.deviation
+    kind = np.int64 if scale is None else np.float32
+    return Split(
+        features=torch.from_numpy(np.ascontiguousarray(features)).to(device),
+        target=torch.from_numpy(np.ascontiguousarray(target, dtype=kind)).to(device),
+        truth=truth,
+    )
+
+
+def batch_sizes(rows: int, batch_size: int) -> list[int]:
+    """Sizes of an epoch's batches; the last one may be short.
+
+    A last batch of a single row is left out (another row each epoch, as rows are shuffled):
+    batch normalisation can't take it.
+    """
+    whole, rest = divmod(rows, batch_size)
+    return [batch_size] * whole + ([rest] if rest > 1 or not whole else [])
+
+
+def find_device(gpus: int) -> torch.device:
+    """The first visible GPU where the trial may use one, else the CPU."""
+    return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
