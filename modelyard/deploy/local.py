@@ -1,12 +1,38 @@
-"""The local deploy target: one detached inference server a model, handed over on one port."""
+"""The local deploy target: one detached model server a model, handed over on one port.
+
+A service ``model-<name>.<version>.<port>`` is one instance; during a handover there are two on
+one port, and the kernel shares new connections out between them. A server that dies half way
+leaves both recorded, and the next deploy ends the one that is not wanted.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import httpx
+
 from modelyard.api import ServingView
+from modelyard.deploy.example import curl, write_example
+from modelyard.deploy.rollout import Instance, plan
+from modelyard.errors import InputError, ModelyardError
+from modelyard.local import services
+from modelyard.local.services import Service
 from modelyard.settings import Paths
+
+HOST = "127.0.0.1"
+FIRST_PORT = 8080
+
+RETIRE_SECONDS = 12.0
+"""Between SIGTERM and SIGKILL for a replaced server; its requests in flight may take 10 s."""
+
+_SERVICE = re.compile(r"model-(?P<name>.+)\.(?P<version>\d+)\.(?P<port>\d+)")
+_KEPT_BACK = frozenset({"MODELYARD_TOKEN", services.MARK})
 
 
 def deploy(
@@ -21,20 +47,157 @@ def deploy(
 ) -> ServingView:
     """Make this version the one that serves; blocks until it answers. Repeating changes nothing.
 
-    A running version of the model keeps its port (``port`` auto) and ends only once the new one
-    answered a real prediction; when the new one fails the old stays.
+    What runs of this model keeps serving until the new version answered a real prediction, and
+    ends only then; when the new one fails, it stays. With ``port`` auto the new version takes
+    the port of the old; without an old one the next free from 8080.
 
     Args:
-        model_folder: of ``registry.register.version_folder``.
+        name: of the model.
+        version: its number in the registry.
+        model_folder: of ``registry.versions.version_folder``; holds ``example.json``.
+        port: where to serve.
+        paths: of the home.
         run: id of the ``modelyard run`` that starts it, None for one that stays.
+        deadline_seconds: how long the new server may take until it answers.
 
     Raises:
         InputError: the port is taken by somebody else.
         ModelyardError: the new server failed; carries the tail of its log.
     """
-    raise NotImplementedError
+    with services.lock(f"model-{name}", paths):
+        example = write_example(model_folder, paths.models / name)
+        found = _instances(name, paths)
+        rollout = plan(list(found.values()), version=version, port=port)
+        _end(rollout.clear, found, paths)
+        if rollout.keep is not None:
+            service = next(s for s, i in found.items() if i is rollout.keep)
+        else:
+            service = _start(
+                name,
+                version,
+                model_folder,
+                port=rollout.port or services.free_port(FIRST_PORT, HOST),
+                take_over=rollout.take_over,
+                run=run,
+                paths=paths,
+            )
+            _prove(service, version, example, paths, deadline_seconds)
+        _end(rollout.retire, found, paths)
+        return _view(service, paths)
 
 
 def servings(paths: Paths) -> list[ServingView]:
     """The model servers that run, by name."""
-    raise NotImplementedError
+    running = [s for s in services.recorded(paths) if _SERVICE.fullmatch(s.name)]
+    return [_view(service, paths) for service in running if services.alive(service)]
+
+
+def _instances(name: str, paths: Paths) -> dict[Service, Instance]:
+    """The living servers of one model."""
+    found: dict[Service, Instance] = {}
+    for service in services.recorded(paths):
+        match = _SERVICE.fullmatch(service.name)
+        if match and match["name"] == name and services.alive(service):
+            found[service] = Instance(
+                service=service.name,
+                version=int(match["version"]),
+                port=int(match["port"]),
+                process=service.process,
+                well=services.answers(f"{service.address}/readyz"),
+            )
+    return found
+
+
+def _end(instances: Sequence[Instance], found: dict[Service, Instance], paths: Paths) -> None:
+    chosen = [service for service, instance in found.items() if instance in instances]
+    services.end(chosen, paths, grace_seconds=RETIRE_SECONDS)
+
+
+def _start(
+    name: str,
+    version: int,
+    model_folder: Path,
+    *,
+    port: int,
+    take_over: Sequence[Instance],
+    run: str | None,
+    paths: Paths,
+) -> Service:
+    holders = [argument for i in take_over for argument in ("--take-over", str(i.process))]
+    argv = [
+        *(sys.executable, "-P", "-m", "modelyard.serve", "--model", str(model_folder)),
+        *("--name", name, "--version", str(version), "--host", HOST, "--port", str(port)),
+        *holders,
+    ]
+    service = f"model-{name}.{version}.{port}"
+    paths.log(service).unlink(missing_ok=True)
+    return services.start(
+        service,
+        argv,
+        env={key: value for key, value in os.environ.items() if key not in _KEPT_BACK},
+        address=f"http://{HOST}:{port}",
+        run=run,
+        paths=paths,
+    )
+
+
+def _prove(
+    service: Service, version: int, example: Path, paths: Paths, deadline_seconds: float
+) -> None:
+    """Wait until the new server itself answered the example; end it when it doesn't.
+
+    A connection may reach the server that is to be replaced, hence the look at the version; the
+    new one listens only once its model is loaded.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    body = example.read_bytes()
+    while True:
+        alive = services.alive(service)
+        answer = _ask(service.address, body)
+        if alive and answer is not None and answer.status_code == 200:
+            if answer.json().get("version") == version:
+                return
+        elif answer is not None and answer.status_code >= 400:
+            _give_up(service, f"it answered its own example with: {answer.text[:500]}", paths)
+        if not alive:
+            _give_up(service, "its process ended", paths)
+        if time.monotonic() > deadline:
+            _give_up(service, f"no answer within {deadline_seconds:g} s", paths)
+        time.sleep(0.05)
+
+
+def _ask(address: str, body: bytes) -> httpx.Response | None:
+    """One prediction over a connection of its own; None when nobody answers."""
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    try:
+        with httpx.Client(trust_env=False, timeout=10.0) as client:
+            return client.post(f"{address}/invocations", content=body, headers=headers)
+    except httpx.HTTPError:
+        return None
+
+
+def _give_up(service: Service, reason: str, paths: Paths) -> None:
+    services.end([service], paths)
+    tail = _tail(paths.log(service.name))
+    if "error: port" in tail:
+        raise InputError(tail.rpartition("error: ")[2])
+    raise ModelyardError(f"{service.name} doesn't serve: {reason}. Its log ends:\n{tail}")
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
+def _view(service: Service, paths: Paths) -> ServingView:
+    match = _SERVICE.fullmatch(service.name)
+    assert match is not None  # only such services get here
+    return ServingView(
+        name=match["name"],
+        version=int(match["version"]),
+        address=service.address,
+        process=service.process,
+        example=curl(service.address, paths.models / match["name"] / "example.json"),
+    )

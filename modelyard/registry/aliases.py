@@ -98,8 +98,7 @@ def _against_champion(c: Comparison, gap: float | None, margin: float) -> tuple[
 
 def _refusal(refused: Sequence[GateView]) -> str:
     parts = [
-        f"{gate.metric} {gate.relation.replace('_', ' ')} {gate.limit:g} "
-        f"{_evidence(gate)}"
+        f"{gate.metric} {gate.relation.replace('_', ' ')} {gate.limit:g} {_evidence(gate)}"
         for gate in refused
     ]
     return "rejected: the gate " + "; ".join(parts)

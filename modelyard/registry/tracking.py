@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SWEEP = "modelyard.sweep"
 TRIAL = "modelyard.trial"
+KIND = "modelyard.kind"
 PARENT = "mlflow.parentRunId"
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -72,6 +74,12 @@ class Tracking:
     def _client(self) -> MlflowClient:
         return open_client(self.tracking_uri)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other threads from finding or making anything meanwhile."""
+        with self._lock:
+            yield
+
     def experiment(self, project: str) -> str:
         """Id of a project's experiment; made where there is none, restored where it was deleted.
 
@@ -94,12 +102,9 @@ class Tracking:
     def sweep_run(
         self, *, sweep: str, name: str, project: str, tags: Mapping[str, str], at: float
     ) -> str:
-        """Id of a sweep's parent run, found by its tag or made."""
-        mark = {SWEEP: sweep}
-        without = f"tags.`{SWEEP}` = '{sweep}'"
-        return self._find_or_make(
-            project, [without], {TRIAL: None}, {**tags, **mark}, name=f"{name}-{sweep}", at=at
-        )
+        """Id of a sweep's parent run, found by its tags or made."""
+        mark = {KIND: "sweep", SWEEP: sweep}
+        return self._find_or_make(project, mark, tags, name=f"{name}-{sweep}", at=at)
 
     def trial_run(
         self,
@@ -112,30 +117,26 @@ class Tracking:
         at: float,
     ) -> str:
         """Id of a trial's child run, found by its tags or made."""
-        mark = {SWEEP: sweep, TRIAL: str(number), PARENT: parent}
-        conditions = [f"tags.`{SWEEP}` = '{sweep}'", f"tags.`{TRIAL}` = '{number}'"]
-        return self._find_or_make(
-            project, conditions, {}, {**tags, **mark}, name=f"trial-{number}", at=at
-        )
+        mark = {KIND: "trial", SWEEP: sweep, TRIAL: str(number), PARENT: parent}
+        return self._find_or_make(project, mark, tags, name=f"trial-{number}", at=at)
 
     def _find_or_make(
         self,
         project: str,
-        conditions: Sequence[str],
-        absent: Mapping[str, None],
+        mark: Mapping[str, str],
         tags: Mapping[str, str],
         *,
         name: str,
         at: float,
     ) -> str:
         experiment = self.experiment(project)
+        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in mark.items())
         with self._lock:
-            found = self._client.search_runs([experiment], " and ".join(conditions))
-            for run in found:
-                if not any(tag in run.data.tags for tag in absent):
-                    return str(run.info.run_id)
+            found = self._client.search_runs([experiment], condition, max_results=1)
+            if found:
+                return str(found[0].info.run_id)
             made = self._client.create_run(
-                experiment, start_time=int(at * 1000), tags=dict(tags), run_name=name
+                experiment, start_time=int(at * 1000), tags={**tags, **mark}, run_name=name
             )
             return str(made.info.run_id)
 

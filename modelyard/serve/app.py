@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard import __version__
 from modelyard.api import Problem
-from modelyard.data.preprocess import SchemaMismatch
+from modelyard.errors import SchemaMismatch
 from modelyard.serve.measures import Measures
 from modelyard.serve.model import Served
 from modelyard.serve.payload import Malformed, decode
@@ -71,7 +71,7 @@ def create_app(
         return JSONResponse({"status": "draining" if ends else "ok"}, 503 if ends else 200)
 
     @app.get("/version")
-    async def version() -> dict[str, str]:
+    async def version() -> dict[str, str | int]:
         return {"model": served.name, "version": served.version, "modelyard": __version__}
 
     @app.get("/metrics")

@@ -10,7 +10,7 @@ SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 class Measures:
     """Counters of one server process, in a registry of their own."""
 
-    def __init__(self, name: str, version: str) -> None:
+    def __init__(self, name: str, version: int) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "modelyard_requests", "Answered requests by status.", ["status"], registry=registry
@@ -28,7 +28,7 @@ class Measures:
         model = Gauge(
             "modelyard_model", "The served version.", ["model", "version"], registry=registry
         )
-        model.labels(name, version).set(1)
+        model.labels(name, str(version)).set(1)
 
     def answered(self, status: int, seconds: float) -> None:
         """Count an answered prediction request."""

@@ -19,7 +19,7 @@ class Served:
     """One version, ready to predict. Not for two threads at once."""
 
     name: str
-    version: str
+    version: int
     predictor: Predictor
 
     def answer(self, payload: Payload) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ class Served:
         ]
 
 
-def open_model(folder: Path, *, name: str, version: str) -> Served:
+def open_model(folder: Path, *, name: str, version: int) -> Served:
     """Load a version and let it answer its example, so that the first request finds it warm.
 
     Raises:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from modelyard.errors import InputError, ModelyardError
 from modelyard.serve import sockets
@@ -23,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argument can't be used.
     """
     arguments = _parser().parse_args(argv)
+    # Uvicorn drains on SIGTERM, puts this handler back and raises the signal again.
+    signal.signal(signal.SIGTERM, _end)
     try:
         _serve(arguments)
     except ModelyardError as error:
@@ -67,6 +71,11 @@ def _serve(arguments: argparse.Namespace) -> None:
     server.run(sockets=[bound])
 
 
+def _end(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    raise SystemExit(0)
+
+
 def _one_thread() -> None:
     import torch
 
@@ -77,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m modelyard.serve", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of the packed model")
     parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--version", required=True, help="its version in the registry")
+    parser.add_argument("--version", type=int, required=True, help="its number in the registry")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, required=True)
     parser.add_argument("--max-rows", type=int, default=10_000, help="most rows of a request")

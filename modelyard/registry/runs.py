@@ -1,0 +1,216 @@
+"""What of the journal goes into which MLflow run. One thread's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from modelyard.api import SweepState, TrialState
+from modelyard.contract import Metrics, Scalar, Stage, TrialResult
+from modelyard.journal.journal import Journal
+from modelyard.journal.rows import EventRow, SweepRow, TrialRow
+from modelyard.registry.tracking import Point, RunStatus, Tracking
+
+TRIAL_STATUS: dict[TrialState, RunStatus] = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",  # stopped early on purpose; its state is in a tag
+    TrialState.CANCELLED: "KILLED",
+    TrialState.FAILED: "FAILED",
+    TrialState.INFEASIBLE: "FAILED",
+}
+
+SWEEP_STATUS: dict[SweepState, RunStatus] = {
+    SweepState.RUNNING: "RUNNING",
+    SweepState.COMPLETE: "FINISHED",
+    SweepState.REFUSED: "FINISHED",  # all was done; a gate said no
+    SweepState.FAILED: "FAILED",
+    SweepState.CANCELLED: "KILLED",
+    SweepState.INTERRUPTED: "KILLED",  # running again when it is continued
+}
+
+
+class Runs:
+    """Finds or makes each run once, and knows which values it holds.
+
+    Args:
+        journal: sweeps, trials and stages are read; run ids are kept there.
+        tracking: where runs are written.
+    """
+
+    def __init__(self, journal: Journal, tracking: Tracking) -> None:
+        self._journal = journal
+        self._tracking = tracking
+        self._parents: dict[str, str] = {}
+        self._children: dict[tuple[str, int], str] = {}
+        self._held: dict[str, dict[str, set[int]]] = {}
+        self._states: dict[str, SweepState] = {}
+
+    def add_events(self, sweep: str, task: str, events: Iterable[EventRow]) -> None:
+        """Write the metrics of one task's events, in their order; other kinds are not for MLflow.
+
+        Steps of trials go to the trial's run, those of stages to the sweep's.
+        """
+        points = list(_points(task, events))
+        if not points:
+            return
+        row = self._journal.sweep(sweep)
+        if task.isdecimal():
+            run = self._child(row, int(task), at=points[0].at)
+        else:
+            run = self._parent(row)
+        self._log_new(run, points)
+
+    def end_trial(self, row: TrialRow) -> None:
+        """Write a trial's final metrics, values, state and failure, and end its run."""
+        sweep = self._journal.sweep(row.sweep)
+        now = self._journal.now()
+        run = self._child(sweep, row.number, at=now, row=row)
+        step = row.step or 0
+        self._log_new(
+            run, [Point(key=k, step=step, value=v, at=now) for k, v in _final(row).items()]
+        )
+        self._tracking.log(run, tags=_end_tags(row))
+        self._tracking.set_status(run, TRIAL_STATUS.get(row.state, "FAILED"), at=now)
+        self._children.pop((row.sweep, row.number), None)
+        self._held.pop(run, None)
+
+    def follow_sweep(self, sweep: SweepRow) -> None:
+        """Give the parent run the sweep's state, when it changed."""
+        if self._states.get(sweep.id) == sweep.state:
+            return
+        run = self._parent(sweep)
+        tags = {"modelyard.state": str(sweep.state), "modelyard.message": sweep.message}
+        if digest := self._data_digest(sweep.id):
+            tags["modelyard.data_digest"] = digest
+        self._tracking.log(run, tags=tags)
+        self._tracking.set_status(run, SWEEP_STATUS[sweep.state], at=sweep.ended_at)
+        self._states[sweep.id] = sweep.state
+
+    def _log_new(self, run: str, points: Iterable[Point]) -> None:
+        held = self._held.get(run)
+        if held is None:
+            held = self._held[run] = self._tracking.steps(run)
+        new: dict[tuple[str, int], Point] = {}
+        for point in points:
+            if point.step not in held.get(point.key, ()):
+                new.setdefault((point.key, point.step), point)
+        self._tracking.log(run, points=new.values())
+        for key, step in new:
+            held.setdefault(key, set()).add(step)
+
+    def _parent(self, sweep: SweepRow) -> str:
+        known = self._parents.get(sweep.id)
+        if known is not None:
+            return known
+        if sweep.run is not None and self._tracking.exists(sweep.run):
+            run = sweep.run
+        else:
+            run = open_sweep_run(self._tracking, sweep)
+            self._journal.update_sweep(sweep.id, run=run)
+        self._parents[sweep.id] = run
+        return run
+
+    def _child(
+        self, sweep: SweepRow, number: int, *, at: float, row: TrialRow | None = None
+    ) -> str:
+        known = self._children.get((sweep.id, number))
+        if known is not None:
+            return known
+        row = row or self._trial(sweep.id, number)
+        if row is not None and row.run is not None and self._tracking.exists(row.run):
+            run = row.run
+        else:
+            run = self._make_child(sweep, number, row.parameters if row else {}, at=at)
+        self._children[sweep.id, number] = run
+        return run
+
+    def _make_child(
+        self, sweep: SweepRow, number: int, parameters: dict[str, Scalar], *, at: float
+    ) -> str:
+        tags = sweep_tags(sweep)
+        if digest := self._data_digest(sweep.id):
+            tags["modelyard.data_digest"] = digest
+        run = self._tracking.trial_run(
+            sweep=sweep.id,
+            number=number,
+            project=sweep.project,
+            parent=self._parent(sweep),
+            tags=tags,
+            at=at,
+        )
+        self._tracking.log(run, params=parameters)
+        self._journal.set_run(sweep.id, number, run)
+        return run
+
+    def _trial(self, sweep: str, number: int) -> TrialRow | None:
+        rows = (row for row in self._journal.trials(sweep) if row.number == number)
+        return next(rows, None)
+
+    def _data_digest(self, sweep: str) -> str | None:
+        for row in self._journal.stages(sweep):
+            if row.stage == Stage.PREPARE and "digest" in row.outcome:
+                return str(row.outcome["digest"])
+        return None
+
+
+def open_sweep_run(tracking: Tracking, sweep: SweepRow) -> str:
+    """The parent run of a sweep, found or made, with its experiment as parameters and document."""
+    run = tracking.sweep_run(
+        sweep=sweep.id,
+        name=sweep.name,
+        project=sweep.project,
+        tags=sweep_tags(sweep),
+        at=sweep.created_at,
+    )
+    experiment = sweep.experiment
+    objectives = experiment["objective"]
+    tracking.log(
+        run,
+        params={
+            "model": experiment["model"]["family"],
+            "trials": experiment["budget"]["trials"],
+            "seed": experiment["seed"],
+            "objective": ", ".join(f"{o['goal']} {o['metric']}" for o in objectives),
+        },
+    )
+    tracking.log_document(run, "experiment.json", experiment)
+    return run
+
+
+def sweep_tags(sweep: SweepRow) -> dict[str, str]:
+    """Tags that every run of a sweep carries."""
+    search = sweep.experiment["search"]
+    tags = {
+        "modelyard.name": sweep.name,
+        "modelyard.sampler": search["sampler"]["name"],
+        "modelyard.pruner": search["pruner"]["name"],
+        "modelyard.seed": str(sweep.experiment["seed"]),
+        **{f"modelyard.{key}": value for key, value in sweep.tags.items()},
+    }
+    if commit := sweep.tags.get("git_commit"):
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+def _points(task: str, events: Iterable[EventRow]) -> Iterator[Point]:
+    """Metrics of a task's steps; of evaluate its result, as ``test_…``."""
+    for event in events:
+        body = event.body
+        if isinstance(body, Metrics):
+            for key, value in body.values.items():
+                yield Point(key=key, step=body.step, value=value, at=event.received_at)
+        elif isinstance(body, TrialResult) and task == Stage.EVALUATE:
+            for key, value in body.metrics.items():
+                yield Point(key=f"test_{key}", step=0, value=value, at=event.received_at)
+
+
+def _final(row: TrialRow) -> dict[str, float]:
+    names = ["value"] if len(row.values) == 1 else [f"value_{i}" for i in range(len(row.values))]
+    return {**row.metrics, **dict(zip(names, row.values, strict=True))}
+
+
+def _end_tags(row: TrialRow) -> dict[str, str]:
+    tags = {"modelyard.state": str(row.state)}
+    if row.failure is not None:
+        tags["modelyard.failure"] = row.failure.category
+        tags["modelyard.failure_summary"] = row.failure.summary
+    return tags
