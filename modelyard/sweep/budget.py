@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from modelyard.contract import Stop
+from modelyard.executor import JobPhase
+from modelyard.journal.rows import LaunchRow
 from modelyard.sweep.world import LaunchView, Policy, TaskView, World
 
 _LOADING_PHASES = (None, "loading", "compiling")
@@ -33,9 +37,7 @@ def crowd_note(parallel: int, *, cores: int, threads: int) -> str | None:
     if parallel * threads <= max(cores, threads):
         return None
     each = "" if threads == 1 else f" with {threads} threads each"
-    return (
-        f"{parallel} trials at once{each} on {cores} cores: each runs slower than it would alone."
-    )
+    return f"{parallel} trials at once{each} on {cores} cores: each is slower than it were alone."
 
 
 def silence_limit(launch: LaunchView, policy: Policy) -> float | None:
@@ -48,16 +50,21 @@ def silence_limit(launch: LaunchView, policy: Policy) -> float | None:
 def hung_at(launch: LaunchView, policy: Policy) -> float | None:
     """When the launch counts as hung if nothing more is heard of it.
 
-    Receipt by the database's clock counts, never the trial's own time stamps.
+    Receipt by the database's clock counts, never the trial's own time stamps. A launch that
+    waits for a place is not silent, and one whose result is accepted has only to exit.
     """
+    if launch.job is not None and launch.job.phase is JobPhase.WAITING:
+        return None
     limit = silence_limit(launch, policy)
+    if launch.row.result is not None:
+        limit = policy.exit_seconds
     last = launch.row.beat_at or launch.row.created_at
     return None if limit is None else last + limit
 
 
 def timed_out_at(task: TaskView, policy: Policy) -> float | None:
     """When the trial's newest launch will have used up its wall time, over all launches."""
-    if policy.trial_seconds is None or not task.launches:
+    if policy.trial_seconds is None or task.launches[-1].row.result is not None:
         return None
     *earlier, newest = (launch.row for launch in task.launches)
     used = sum((row.ended_at or row.created_at) - row.created_at for row in earlier)
@@ -73,6 +80,18 @@ def overdue(task: TaskView, now: float, policy: Policy) -> Stop | None:
     return Stop.HUNG if silent is not None and now >= silent else None
 
 
-def sweep_ends_at(world: World, policy: Policy) -> float | None:
-    """When the sweep's wall time is used up."""
-    return None if policy.sweep_seconds is None else world.started_at + policy.sweep_seconds
+def busy_seconds(rows: Iterable[LaunchRow], until: float) -> float:
+    """Wall time in which at least one launch ran: what a sweep has used of its hours.
+
+    Time in which it stood still (interrupted, without a server) isn't counted.
+
+    Args:
+        rows: launches that have ended, or still run.
+        until: now.
+    """
+    spans = sorted((row.created_at, row.ended_at or until) for row in rows)
+    total, covered = 0.0, float("-inf")
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, covered))
+        covered = max(covered, end)
+    return total

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from modelyard.api import Desired, FailureView, TrialState
 from modelyard.contract import Stop
-from modelyard.sweep.budget import hung_at, overdue, sweep_ends_at, timed_out_at
+from modelyard.sweep.budget import hung_at, overdue, timed_out_at
 from modelyard.sweep.failures import Category, category_of, classify
 from modelyard.sweep.verdict import Verdict, verdict
 from modelyard.sweep.world import (
@@ -89,7 +89,7 @@ def plan(world: World, policy: Policy) -> list[Action]:
 
 def deadline(world: World, policy: Policy) -> float | None:
     """When to plan again though nothing happens: the next limit or back-off to run out."""
-    times = [sweep_ends_at(world, policy)]
+    times = [policy.ends_at]
     for task in world.tasks:
         judged = _judge(task, world, policy)
         if judged.verdict is not None:
@@ -117,8 +117,8 @@ def _ending(tasks: list[_Judged], world: World, policy: Policy) -> _Ending | Non
         )
     if policy.desired is Desired.INTERRUPTED:
         return _Ending(stop=Stop.INTERRUPTED, outcome=Outcome.INTERRUPTED)
-    ends_at = sweep_ends_at(world, policy)
-    if ends_at is not None and world.now >= ends_at and _counted(tasks) < policy.trials:
+    late = policy.ends_at is not None and world.now >= policy.ends_at
+    if late and _counted(tasks) < policy.trials:
         complete = any(judged.task.told is TrialState.COMPLETE for judged in tasks)
         return _Ending(
             stop=Stop.BUDGET,
@@ -157,14 +157,18 @@ def _launches(tasks: list[_Judged], world: World, policy: Policy) -> Iterator[La
     free = policy.parallel - sum(_holds_slot(judged, policy) for judged in tasks)
     for judged in tasks:
         task = judged.task
-        if task.told is not None:
+        if task.told is not None or task.prune:
             continue
         if judged.alive and task.launches[-1].unstarted:
             yield Launch(task=task.task, number=task.launches[-1].row.key.number)
-        elif judged.verdict is not None and judged.verdict.relaunch_at is not None and free > 0:
-            if judged.verdict.relaunch_at <= world.now:
-                free -= 1
-                yield Launch(task=task.task, number=_next_number(task))
+        elif free > 0 and _due(judged, world):
+            free -= 1
+            yield Launch(task=task.task, number=_next_number(task))
+
+
+def _due(judged: _Judged, world: World) -> bool:
+    at = None if judged.verdict is None else judged.verdict.relaunch_at
+    return at is not None and at <= world.now
 
 
 def _holds_slot(judged: _Judged, policy: Policy) -> bool:
@@ -192,20 +196,20 @@ def _halts(judged: _Judged, ending: _Ending | None, world: World, policy: Policy
 def _stop_reason(
     judged: _Judged, launch: LaunchView, ending: _Ending | None, world: World, policy: Policy
 ) -> Stop | None:
+    late = overdue(judged.task, world.now, policy)
     if launch.row.result is not None:
-        return None  # it is about to end by itself
+        return late  # it is about to end by itself
     if judged.task.told is not None:
         return Stop.CANCELLED
     if judged.task.prune:
         return Stop.PRUNED
-    return ending.stop if ending is not None else overdue(judged.task, world.now, policy)
+    return ending.stop if ending is not None else late
 
 
 def _ends(judged: _Judged, ending: _Ending | None) -> Iterator[End]:
+    unwanted = ending is not None or judged.task.told is not None or judged.task.prune
     for launch in judged.task.launches:
-        if launch.row.ended_at is not None:
-            continue
-        if launch.gone or (launch.unstarted and (ending or judged.task.told is not None)):
+        if launch.row.ended_at is None and (launch.gone or (launch.unstarted and unwanted)):
             failure = classify(launch.row, launch.job)
             yield End(task=judged.task.task, key=launch.row.key, failure=failure)
 
@@ -214,9 +218,9 @@ def _settles(judged: _Judged, ending: _Ending | None) -> Iterator[Action]:
     """Tell what is decided, then write it down; what is undecided is written down as it is."""
     task, found = judged.task, judged.verdict
     state = None if found is None else found.state
-    if state is None and ending is not None and ending.told is not None and not judged.alive:
-        state = ending.told
-    if task.told is None and state is not None and not _prunable(judged):
+    if state is None and not judged.alive:
+        state = TrialState.PRUNED if task.prune else ending.told if ending else None
+    if task.told is None and state is not None and not task.reports:
         yield Tell(task=task.task, state=state, result=found.result if found else None)
         return
     running = any(launch.row.ended_at is None for launch in task.launches)
@@ -230,15 +234,10 @@ def _settles(judged: _Judged, ending: _Ending | None) -> Iterator[Action]:
         )
 
 
-def _prunable(judged: _Judged) -> bool:
-    """The sampler still has to see some steps, which it can't once the trial is told."""
-    return bool(judged.task.reports)
-
-
 def _reports(judged: _Judged) -> Iterator[Report]:
-    if judged.task.told is None:
-        for step, value in judged.task.reports:
-            yield Report(task=judged.task.task, step=step, value=value)
+    """Steps that the sampler hasn't seen; before Tell, after which it takes no more."""
+    if judged.task.told is None and judged.task.reports:
+        yield Report(task=judged.task.task, values=judged.task.reports)
 
 
 def _cleans(judged: _Judged) -> Iterator[Clean]:

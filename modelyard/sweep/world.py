@@ -27,10 +27,11 @@ class Policy:
         metrics: names that a result must hold as finite numbers, one for each objective.
         overlap: a slot is free once the result is accepted, while the process still ends; off
             where the next launch needs what the process still holds (a GPU).
-        sweep_seconds: the sweep's wall time, counted from ``World.started_at``.
+        ends_at: when the sweep's wall time is used up, by the database's clock.
         trial_seconds: wall time of one trial over all its launches.
         training_silence_seconds: longest silence while steps are expected.
         loading_silence_seconds: longest silence before, while loading or compiling.
+        exit_seconds: longest life of a process after its result was accepted.
         backoff_seconds: wait after the first infrastructure failure; doubles with each.
         launches: tries without a newer checkpoint before a trial is given up.
     """
@@ -41,10 +42,11 @@ class Policy:
     metrics: tuple[str, ...] = ()
     overlap: bool = True
     desired: Desired = Desired.RUNNING
-    sweep_seconds: float | None = None
+    ends_at: float | None = None
     trial_seconds: float | None = None
     training_silence_seconds: float = 120.0
     loading_silence_seconds: float = 900.0
+    exit_seconds: float = 30.0
     backoff_seconds: float = 1.0
     launches: int = 3
 
@@ -136,11 +138,10 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Let the sampler and pruner see one step."""
+    """Let the sampler and pruner see (step, value) pairs, oldest first."""
 
     task: str
-    step: int
-    value: float
+    values: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
