@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
-from modelyard.experiment.search import Search
+from modelyard.experiment.search import Pruner, Search
 from modelyard.experiment.section import Section
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -252,6 +252,19 @@ class Experiment(Section):
         None, description="local: go on here when the cluster can't be reached."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pruner_left_out(cls, value: Any) -> Any:
+        """With several objectives no pruner knows which one lags, so none is the default."""
+        if not isinstance(value, dict) or not _several(value.get("objective")):
+            return value
+        search = value.get("search", {})
+        if isinstance(search, Search) and "pruner" not in search.model_fields_set:
+            return {**value, "search": search.model_copy(update={"pruner": Pruner(name="none")})}
+        if isinstance(search, dict) and "pruner" not in search:
+            return {**value, "search": {**search, "pruner": "none"}}
+        return value
+
     @field_validator("objective", mode="before")
     @classmethod
     def _single(cls, value: Any) -> Any:
@@ -265,6 +278,10 @@ class Experiment(Section):
     def to_document(self) -> dict[str, Any]:
         """The experiment as JSON with every default filled in, by the file's own keys."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _several(objective: object) -> bool:
+    return isinstance(objective, list | tuple) and len(objective) > 1
 
 
 def is_own_code(family: str) -> bool:

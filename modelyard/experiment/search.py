@@ -122,7 +122,9 @@ class Search(Section):
     """How configurations are searched."""
 
     sampler: Sampler = Field(Sampler(), description="How the next trial is chosen.")
-    pruner: Pruner = Field(Pruner(), description="When a lagging trial is stopped.")
+    pruner: Pruner = Field(
+        Pruner(), description="When a lagging trial is stopped; none with several objectives."
+    )
     mode: Mode = Field(Mode(), description="What a trial is judged by.")
     epochs: int | None = Field(
         None, ge=1, description="Epochs of each trial; train.epochs when left out."

@@ -206,6 +206,12 @@ def later_values(key: str) -> Later | None:
     return next((later for later in LATER if later.key == key), None)
 
 
+def is_later(key: str, value: object) -> bool:
+    """Whether a key's value is refused for now."""
+    later = later_values(key)
+    return later is not None and later.refused(value)
+
+
 def _values(value: Any, loc: Loc, parts: list[str]) -> Iterator[tuple[Loc, Any]]:
     """A key's values in an experiment: none where its section is null, several in a list."""
     if not parts or value is None:

@@ -1,0 +1,80 @@
+"""Metrics of objectives and gates: known, computable for the task, in their good direction."""
+
+from __future__ import annotations
+
+from modelyard.experiment.keys import Loc
+from modelyard.experiment.rules.case import Case, Mistakes, listing
+
+_BETTER = {"maximize": "higher", "minimize": "lower"}
+_WHAT = {"classification": "has classes", "regression": "is a number"}
+
+
+def check_metrics(case: Case) -> Mistakes:
+    """Objectives and gates against the catalogue's metrics."""
+    yield from _objectives(case)
+    yield from _gates(case)
+
+
+def _objectives(case: Case) -> Mistakes:
+    seen: set[str] = set()
+    for index, objective in enumerate(case.experiment.objective):
+        unfit = list(_fits(case, ("objective", index, "metric"), objective.metric))
+        yield from unfit
+        metric = case.catalogue.metrics.get(objective.metric)
+        if metric is not None and not unfit and objective.goal != metric.goal:
+            yield case.mistake(
+                ("objective", index, "goal"),
+                f"{objective.metric} is better when {_BETTER[metric.goal]}: "
+                f"write goal: {metric.goal}",
+                value=objective.goal,
+                valid=(metric.goal,),
+            )
+        if objective.metric in seen:
+            yield case.mistake(
+                ("objective", index, "metric"), f"{objective.metric!r} is an objective already"
+            )
+        seen.add(objective.metric)
+
+
+def _gates(case: Case) -> Mistakes:
+    for index, gate in enumerate(case.experiment.gates):
+        unfit = list(_fits(case, ("gates", index, "metric"), gate.metric))
+        yield from unfit
+        metric = case.catalogue.metrics.get(gate.metric)
+        if metric is None or unfit:
+            continue
+        right = "at_least" if metric.goal == "maximize" else "at_most"
+        given = "at_most" if gate.at_least is None else "at_least"
+        limit = gate.at_most if gate.at_least is None else gate.at_least
+        if given != right:
+            yield case.mistake(
+                ("gates", index, given),
+                f"{gate.metric} is better when {_BETTER[metric.goal]}: "
+                f"write {right} instead of {given}",
+                valid=(right,),
+            )
+        elif limit is not None and not metric.bounds[0] <= limit <= metric.bounds[1]:
+            low, high = metric.bounds
+            yield case.mistake(
+                ("gates", index, given),
+                f"{gate.metric} lies between {low:g} and {high:g}; {limit:g} tells nothing",
+            )
+
+
+def _fits(case: Case, loc: Loc, name: str) -> Mistakes:
+    """Whether the metric exists and can be computed for the data's task."""
+    valid = case.catalogue.metrics_for_task()
+    task = case.catalogue.task
+    metric = case.catalogue.metrics.get(name)
+    if metric is None:
+        yield case.mistake(
+            loc, f"there is no metric {name!r}; there are {listing(valid)}", value=name, valid=valid
+        )
+    elif task is not None and task not in metric.tasks:
+        yield case.mistake(
+            loc,
+            f"{name} can't be computed: the target {_WHAT[task]}, this is {task}; "
+            f"valid are {listing(valid)}",
+            value=name,
+            valid=valid,
+        )
