@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from modelyard.train.reporting import PhaseName
 from modelyard.trial.checkpoints import Checkpoints
 from modelyard.trial.poster import Poster
 from modelyard.trial.stopping import Stopping
-
-BEAT_SECONDS = 0.5
-"""Shortest time between two beats within an epoch."""
 
 
 class LaunchReporter:
@@ -36,8 +32,6 @@ class LaunchReporter:
         self._metric = f"validation_{objective.metric}"
         self._sign = 1.0 if objective.goal == "maximize" else -1.0
         self._scores: dict[int, float] = {}
-        self._beat_at = 0.0
-        self._epoch = 0
 
     def phase(self, name: PhaseName, steps: bool) -> None:
         """Say it, and take stops at once unless the phase has steps between which to ask."""
@@ -54,11 +48,7 @@ class LaunchReporter:
             self._scores[step] = self._sign * values[self._metric]
 
     def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
-        """Send it when the epoch is new or the last one is half a second old."""
-        now = time.monotonic()
-        if epoch == self._epoch and now - self._beat_at < BEAT_SECONDS:
-            return
-        self._epoch, self._beat_at = epoch, now
+        """Send it: the fit itself sees to its rate, and this is the only beat there is."""
         self._poster.post(
             Progress(epoch=epoch, epochs=epochs, fraction=fraction, examples_per_second=rate)
         )

@@ -1,0 +1,141 @@
+"""What each stage of a launch does: the rooms' work in order, and a result out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.contract import Stage, TrialResult, TrialSpec
+from modelyard.data.prepare import prepare
+from modelyard.data.snapshot import Snapshot, open_snapshot
+from modelyard.errors import InputError
+from modelyard.experiment.model import Experiment
+from modelyard.models.families import choose, resolve
+from modelyard.store import Store, join
+from modelyard.train.fit import fit
+from modelyard.train.job import FitJob
+from modelyard.train.reporting import Reporter
+from modelyard.trial.evaluation import evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that a stage needs.
+
+    Args:
+        spec: what to do.
+        experiment: of the document.
+        store: where artifacts lie, below ``store_base``.
+        folder: URI of this launch's own artifacts.
+        scratch: local folder for temporary files.
+        resume: local folder of the checkpoint to go on from.
+        reporter: told how it goes.
+    """
+
+    spec: TrialSpec
+    experiment: Experiment
+    store: Store
+    store_base: str
+    folder: str
+    scratch: Path
+    resume: Path | None
+    reporter: Reporter
+
+
+def do_stage(work: Work) -> TrialResult:
+    """Do a launch's work.
+
+    Returns:
+        The result, without its times and sizes.
+
+    Raises:
+        Exception: whatever the work raises; ``failures.py`` knows what it is called.
+    """
+    match work.spec.stage:
+        case Stage.PREPARE:
+            return _prepare(work)
+        case Stage.TRIAL | Stage.TRAIN:
+            return _fit(work)
+        case Stage.EVALUATE:
+            return _evaluate(work)
+
+
+def _prepare(work: Work) -> TrialResult:
+    prepared = prepare(
+        work.experiment.data,
+        seed=work.experiment.seed,
+        base=Path.cwd(),
+        store=work.store,
+        store_base=work.store_base,
+        scratch=work.scratch,
+    )
+    return TrialResult(
+        outcome={
+            "snapshot": prepared.uri,
+            "digest": prepared.digest,
+            "card": prepared.card.model_dump(mode="json"),
+        }
+    )
+
+
+def _fit(work: Work) -> TrialResult:
+    snapshot = _snapshot(work)
+    family = resolve(work.experiment, snapshot.card)
+    fitted = fit(
+        FitJob(
+            snapshot=snapshot,
+            experiment=work.experiment,
+            family=family,
+            parameters=work.spec.parameters,
+            seed=work.spec.seed,
+            epochs=work.spec.epochs or work.experiment.train.epochs,
+            scratch=work.scratch / "checkpoints",
+            resume=work.resume,
+        ),
+        work.reporter,
+    )
+    work.reporter.phase("saving", False)
+    packed = work.scratch / "model"
+    fitted.pack(packed)
+    chosen = work.experiment.model.family == "auto"
+    return TrialResult(
+        metrics=fitted.metrics,
+        step=fitted.step,
+        model=work.store.commit(packed, join(work.folder, "model")),
+        outcome={
+            "family": fitted.family,
+            "parameters": fitted.parameters,
+            "why": choose(snapshot.card)[1] if chosen else f"{family}, as the experiment says",
+        },
+    )
+
+
+def _evaluate(work: Work) -> TrialResult:
+    snapshot = _snapshot(work)
+    work.reporter.phase("evaluating", False)
+    return evaluate(
+        snapshot=snapshot,
+        store=work.store,
+        model=_input(work, "model"),
+        champion=work.spec.inputs.get("champion"),
+        gates=work.experiment.gates,
+        seed=work.spec.seed,
+    )
+
+
+def _snapshot(work: Work) -> Snapshot:
+    uri = _input(work, "snapshot")
+    try:
+        return open_snapshot(work.store.fetch(uri))
+    except FileNotFoundError as error:
+        raise InputError(f"{error}: the prepare stage has to write it first") from error
+
+
+def _input(work: Work, role: str) -> str:
+    try:
+        return work.spec.inputs[role]
+    except KeyError:
+        given = ", ".join(sorted(work.spec.inputs)) or "none"
+        raise InputError(
+            f"a launch of the stage {work.spec.stage} needs the input {role!r}; given: {given}"
+        ) from None
