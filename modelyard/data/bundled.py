@@ -65,8 +65,8 @@ BUNDLED = {
     "wine": Bundled(
         file="wine_data.csv",
         columns=(
-            *"alcohol malic_acid ash alcalinity_of_ash magnesium total_phenols".split(),
-            *"flavanoids nonflavanoid_phenols proanthocyanins color_intensity hue".split(),
+            *["alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols"],
+            *["flavanoids", "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue"],
             "od280/od315_of_diluted_wines",
             "proline",
         ),

@@ -140,7 +140,7 @@ def compact(images: NDArray[Any], name: str, title: str) -> NDArray[Any]:
     bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
     if len(bad):
         raise DataError(f"{title}, array {name!r}, row {bad[0] + 1} has a pixel NaN or infinite")
-    small = images.astype(np.uint8) if 0 <= images.min() and images.max() <= 255 else None
+    small = images.astype(np.uint8) if images.min() >= 0 and images.max() <= 255 else None
     if small is not None and np.array_equal(small, images):
         return small
     return images.astype(np.float32)

@@ -1,0 +1,106 @@
+"""The split that an experiment asks for, and whether its data can be split so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.data.dataset import Dataset
+from modelyard.data.split import Indices, Parts, by_group, by_row, by_time, sample
+from modelyard.data.table import listed
+from modelyard.errors import DataError
+from modelyard.experiment.model import Data
+
+LEAST = 3
+"""Rows of a class, groups or times: one for each part."""
+
+
+def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
+    """Rows of the training (sampled), validation and test part.
+
+    Raises:
+        DataError: a class has too few rows, or there are too few groups or times.
+    """
+    split = data.split
+    shares = (split.train, split.validation, split.test)
+    classes = _classes(dataset)
+    strata = classes if split.stratify else np.zeros_like(classes)
+    if dataset.card.rows < LEAST:
+        raise DataError(
+            f"{dataset.table.title} has {dataset.card.rows} rows; training, validation and test "
+            f"need {LEAST} at least"
+        )
+    if split.by is None:
+        _refuse_small_classes(dataset)
+        parts = by_row(strata, shares, seed)
+    elif split.by.group is not None:
+        parts = by_group(_groups(dataset, split.by.group), strata, shares, seed)
+    else:
+        parts = _by_time(dataset, str(split.by.time), shares)
+    _refuse_unlearnt(dataset, classes, parts)
+    if data.sample < 1:
+        parts = parts._replace(train=sample(parts.train, classes, data.sample, seed))
+    return parts
+
+
+def _classes(dataset: Dataset) -> Indices:
+    if dataset.card.classes:
+        return np.asarray(dataset.target, dtype=np.int64)
+    return np.zeros(dataset.card.rows, dtype=np.int64)
+
+
+def _refuse_small_classes(dataset: Dataset) -> None:
+    card = dataset.card
+    small = [name for name, count in card.class_counts.items() if count < LEAST]
+    if not small:
+        return
+    name = small[0]
+    rows = np.flatnonzero(dataset.target == card.classes.index(name))
+    others = f" (so do {listed(small[1:], 5)})" if small[1:] else ""
+    raise DataError(
+        f"{dataset.table.title}, target {card.target!r}: class {name!r} has too few rows for the "
+        f"split, {len(rows)} ({dataset.table.where(rows)}){others}; each class needs {LEAST}, one "
+        "for each of training, validation and test. Add rows of it, or leave it out",
+        key="data.target",
+        value=name,
+    )
+
+
+def _groups(dataset: Dataset, name: str) -> Indices:
+    assert dataset.by is not None
+    distinct, groups = np.unique(dataset.by.values, return_inverse=True)
+    if len(distinct) < LEAST:
+        raise DataError(
+            f"{dataset.table.title}, column {name!r} has {len(distinct)} different values; a "
+            f"split by group needs {LEAST} at least, as no group is torn apart",
+            key="data.split.by.group",
+            value=name,
+        )
+    return groups.astype(np.int64)
+
+
+def _by_time(dataset: Dataset, name: str, shares: tuple[float, float, float]) -> Parts:
+    assert dataset.by is not None
+    parts = by_time(dataset.by.values, shares)
+    if parts is None:
+        raise DataError(
+            f"{dataset.table.title}, column {name!r} has fewer than {LEAST} different times; a "
+            f"split by time needs {LEAST} at least, as rows of one time stay together",
+            key="data.split.by.time",
+            value=name,
+        )
+    return parts
+
+
+def _refuse_unlearnt(dataset: Dataset, classes: Indices, parts: Parts) -> None:
+    """A class without a training row could never be predicted."""
+    seen = np.bincount(classes[parts.train], minlength=len(dataset.card.classes))
+    unlearnt = [name for name, n in zip(dataset.card.classes, seen, strict=False) if n == 0]
+    if unlearnt:
+        rows = np.flatnonzero(classes == dataset.card.classes.index(unlearnt[0]))
+        raise DataError(
+            f"{dataset.table.title}, target {dataset.card.target!r}: class {unlearnt[0]!r} "
+            f"({dataset.table.where(rows)}) has no row in the training part of this split; "
+            "split by row, or leave the class out",
+            key="data.split.by" if dataset.by is not None else "data.split",
+            value=unlearnt[0],
+        )

@@ -1,0 +1,136 @@
+"""What is to be predicted: classes or numbers, and whether it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.data.columns import strays
+from modelyard.data.rows import Column
+from modelyard.data.table import Table, listed
+from modelyard.data.values import plain
+from modelyard.errors import DataError
+
+MOST_CLASSES = 20
+"""Whole numbers with at most so many distinct values are classes, with more they are numbers."""
+
+KEY = "data.target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The column to predict, as a model is fitted to it.
+
+    Args:
+        values: (n,) int64 index into ``classes``, or float64.
+        classes: names of the classes; () for regression.
+        notes: why it is taken as it is, where that is a choice.
+    """
+
+    values: NDArray[Any]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_target(table: Table, name: str) -> Target:
+    """Classes or numbers of the target column.
+
+    Classes are categories, booleans, and whole numbers with at most ``MOST_CLASSES`` distinct
+    values; of images also any numbers that are stored as whole ones.
+
+    Raises:
+        DataError: a row has no value or an infinite one, all are equal, it holds dates, or
+            numbers with text among them.
+    """
+    column = table.column(name, KEY)
+    _refuse_gaps(table, name, column)
+    if column.categories is not None:
+        return _categories(table, name, column)
+    if column.date:
+        raise DataError(
+            f"{table.title}, target {name!r} holds dates, which can't be predicted; "
+            "make numbers of them, such as days until",
+            key=KEY,
+            value=name,
+        )
+    distinct = np.unique(column.values)
+    if len(distinct) == 1:
+        raise DataError(
+            f"{table.title}, target {name!r} is {plain(distinct[0])} in every row; "
+            "there is nothing to learn",
+            key=KEY,
+            value=name,
+        )
+    return _numbers(table, name, column, distinct)
+
+
+def _refuse_gaps(table: Table, name: str, column: Column) -> None:
+    problems = [(np.flatnonzero(column.missing), "has no value")]
+    if column.categories is None:
+        problems.append((np.flatnonzero(~np.isfinite(column.values)), "is infinite"))
+    for rows, problem in problems:
+        if len(rows):
+            raise DataError(
+                f"{table.title}, target {name!r} {problem} in {len(rows)} of {table.rows} rows: "
+                f"{table.where(rows)}; fill them in or leave these rows out",
+                key=KEY,
+                value=name,
+            )
+
+
+def _categories(table: Table, name: str, column: Column) -> Target:
+    assert column.categories is not None
+    rows = strays(column)
+    if len(rows) and len(column.categories) > MOST_CLASSES:
+        text = column.categories[column.values[rows[0]]]
+        raise DataError(
+            f"{table.title}, target {name!r} holds text among its numbers: {text!r} in "
+            f"{table.where(rows)}",
+            key=KEY,
+            value=name,
+        )
+    counts = np.bincount(column.values, minlength=len(column.categories))
+    present = np.flatnonzero(counts)
+    classes = tuple(column.categories[index] for index in present)
+    if len(classes) == 1:
+        raise DataError(
+            f"{table.title}, target {name!r} has only one class: {classes[0]!r} in every row; "
+            "there is nothing to learn",
+            key=KEY,
+            value=name,
+        )
+    if len(classes) == table.rows:
+        raise DataError(
+            f"{table.title}, target {name!r} has another text in every row "
+            f"({listed(classes, 3)}); name the column to predict",
+            key=KEY,
+            value=name,
+        )
+    return Target(values=np.searchsorted(present, column.values).astype(np.int64), classes=classes)
+
+
+def _numbers(table: Table, name: str, column: Column, distinct: NDArray[np.float64]) -> Target:
+    whole = bool((distinct == np.rint(distinct)).all())
+    labels = table.images is not None and name in table.integers
+    if not whole:
+        return Target(values=np.array(column.values, dtype=np.float64))
+    if len(distinct) <= MOST_CLASSES or labels:
+        rule = "labels of images are" if labels else f"up to {MOST_CLASSES} are"
+        return Target(
+            values=np.searchsorted(distinct, column.values).astype(np.int64),
+            classes=tuple(plain(value) for value in distinct),
+            notes=(
+                f"Target {name!r} holds {len(distinct)} different whole numbers: taken as classes "
+                f"({rule}). Write them with decimals to predict them as numbers.",
+            ),
+        )
+    return Target(
+        values=np.array(column.values, dtype=np.float64),
+        notes=(
+            f"Target {name!r} holds {len(distinct)} different whole numbers, more than "
+            f"{MOST_CLASSES}: taken as numbers (regression). Write them as text to have classes.",
+        ),
+    )
