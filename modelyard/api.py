@@ -270,6 +270,19 @@ class ServingView(Wire):
     example: str = ""
 
 
+class RunView(Wire):
+    """What one ``modelyard run`` came to.
+
+    Args:
+        version: the registered version; None when the run ended before.
+        serving: who answers for the model now; None when nobody does.
+    """
+
+    sweep: SweepView
+    version: VersionView | None = None
+    serving: ServingView | None = None
+
+
 class Health(Wire):
     """Whether the server and what it depends on are well. ``checks`` maps a name to "ok" or
     what is wrong."""
