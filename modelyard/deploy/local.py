@@ -26,6 +26,8 @@ from modelyard.local.services import Service
 from modelyard.settings import Paths
 
 HOST = "127.0.0.1"
+BUSY = 503
+VERSION_HEADER = "X-Modelyard-Version"
 FIRST_PORT = 8080
 
 RETIRE_SECONDS = 12.0
@@ -154,10 +156,10 @@ def _prove(
     while True:
         alive = services.alive(service)
         answer = _ask(service.address, body)
-        if alive and answer is not None and answer.status_code == 200:
-            if answer.json().get("version") == version:
+        mine = answer is not None and answer.headers.get(VERSION_HEADER) == str(version)
+        if alive and answer is not None and mine and answer.status_code != BUSY:
+            if answer.status_code == 200:
                 return
-        elif answer is not None and answer.status_code >= 400:
             _give_up(service, f"it answered its own example with: {answer.text[:500]}", paths)
         if not alive:
             _give_up(service, "its process ended", paths)

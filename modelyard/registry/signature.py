@@ -14,7 +14,7 @@ from modelyard.data.rows import Column, Rows
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec
+    from mlflow.types import ColSpec, TensorSpec
 
 EXAMPLE_ROWS = 5
 
@@ -66,7 +66,9 @@ def model_signature(card: DataCard, rows: Rows) -> ModelSignature:
         images = _images(rows)
         shape = (-1, *images.shape[1:])
         return ModelSignature(Schema([TensorSpec(images.dtype, shape)]), outputs)
-    columns = [_column(column, rows.columns[column.name]) for column in card.columns]
+    columns: list[ColSpec | TensorSpec] = [
+        _column(column, rows.columns[column.name]) for column in card.columns
+    ]
     return ModelSignature(Schema(columns), outputs)
 
 
@@ -105,12 +107,13 @@ def _column(card: ColumnCard, column: Column) -> ColSpec:
     from mlflow.types.schema import AnyType
 
     required = card.missing == 0
+    anything = AnyType()  # type: ignore[no-untyped-call]
     if card.type == "number" and not card.date:
         whole = not np.any(column.values % 1)
-        return ColSpec(AnyType() if whole else DataType.double, card.name, required=required)
+        return ColSpec(anything if whole else DataType.double, card.name, required=required)
     texts = column.categories or ()
     ambiguous = bool(texts) and all(_AMBIGUOUS.fullmatch(text) for text in texts)
-    return ColSpec(AnyType() if ambiguous else DataType.string, card.name, required=required)
+    return ColSpec(anything if ambiguous else DataType.string, card.name, required=required)
 
 
 def _images(rows: Rows) -> np.ndarray[Any, Any]:

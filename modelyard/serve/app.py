@@ -20,6 +20,9 @@ from modelyard.serve.measures import Measures
 from modelyard.serve.model import Served
 from modelyard.serve.payload import Malformed, decode
 
+VERSION_HEADER = "X-Modelyard-Version"
+"""On every answer of ``/invocations``: while two versions share a port, it says which it was."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -95,6 +98,7 @@ class _Desk:
         """Predict. Body: one of MLflow's shapes; answer: one prediction for each row."""
         began = time.perf_counter()
         response = await _refusals(self._predict(request))
+        response.headers[VERSION_HEADER] = str(self._served.version)
         self._measures.answered(response.status_code, time.perf_counter() - began)
         return response
 
@@ -146,7 +150,7 @@ async def _refusals(work: Awaitable[Response]) -> Response:
 
 
 def _problem(refused: Refused) -> JSONResponse:
-    mistakes = ()
+    mistakes: tuple[dict[str, str], ...] = ()
     if refused.column is not None:
         mistakes = ({"path": refused.column, "message": refused.sentence},)
     problem = Problem(error=refused.sentence, mistakes=mistakes)

@@ -32,6 +32,7 @@ class Served:
         prediction = self.predictor.predict(rows)
         outputs = prediction.labels if prediction.labels is not None else prediction.values
         confidence = prediction.confidence
+        assert outputs is not None  # one of them is there
         return [
             {
                 "prediction": _plain(output),
