@@ -43,9 +43,9 @@ def stage_ended(journal: LiveJournal, stage: StageRow) -> None:
         message = f"{stage.stage} failed" + (f": {stage.failure.summary}" if stage.failure else "")
         _end(journal, sweep, SweepState.FAILED, message)
     elif stage.stage == "register" and stage.outcome.get("verdict") == "rejected":
-        _end(journal, sweep, SweepState.REFUSED, str(stage.outcome.get("sentence", "")))
+        _end(journal, sweep, SweepState.REFUSED, str(stage.outcome["sentence"]))
     elif stage.stage == last_stage(sweep):
-        _end(journal, sweep, SweepState.COMPLETE, "")
+        _end(journal, sweep, SweepState.COMPLETE, str(stage.outcome["sentence"]))
 
 
 def stopped(journal: LiveJournal, sweep: str) -> None:

@@ -95,7 +95,9 @@ def prefect_api(service: Path) -> str | None:
         except (OSError, ValueError, KeyError, TypeError):
             return None
     address = address.rstrip("/")
-    return address if not address or address.endswith("/api") else f"{address}/api"
+    if not address:
+        return None
+    return address if address.endswith("/api") else f"{address}/api"
 
 
 def _cancelled(answer: httpx.Response, flow_run: str) -> str | None:

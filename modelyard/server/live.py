@@ -22,13 +22,20 @@ class LiveJournal(Journal):
         database: a migrated database.
         lease_seconds: age at which somebody else's lease is void.
         changed: called with a sweep's id after each commit, from any thread; must not block.
+        heard: the same, only when trials have posted.
     """
 
     def __init__(
-        self, database: Database, *, lease_seconds: float, changed: Callable[[str], None]
+        self,
+        database: Database,
+        *,
+        lease_seconds: float,
+        changed: Callable[[str], None],
+        heard: Callable[[str], None],
     ) -> None:
         super().__init__(database, lease_seconds=lease_seconds)
         self._changed = changed
+        self._heard = heard
         self._stops: dict[LaunchKey, Stop] = {}
         self._latest: dict[tuple[str, str], Metrics] = {}
 
@@ -103,6 +110,7 @@ class LiveJournal(Journal):
                 self._note(key, batch)
         for sweep in {key.sweep for key, _ in batches}:
             self._changed(sweep)
+            self._heard(sweep)
         return answers
 
     def _note(self, key: LaunchKey, batch: Batch) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from modelyard.api import Desired, Owner
+from modelyard.api import Desired, Owner, SweepState
 from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal.rows import SweepRow
 from modelyard.local import processes, services
@@ -23,7 +23,7 @@ SLEPT_SECONDS = 2.0
 """A tick that comes later than this means that the machine or this process slept: so did the
 owners, and their silence says nothing yet."""
 
-WIND_DOWN_SECONDS = 20.0
+WIND_DOWN_SECONDS = 4.0
 """Longest that trials may take to stop before the run's services are ended all the same."""
 
 
@@ -76,12 +76,27 @@ class OwnerWatch:
             self._heard_since = now
         self._ticked = now
         lapsed = await asyncio.to_thread(self._journal.lapsed, self._seconds)
-        # After a start nobody could renew for a while: owners that live get their time again.
-        fresh = now - self._heard_since < self._seconds
-        gone = [row for row in lapsed if not (fresh and alive(row.owner))]
+        gone = [row for row in lapsed if self._gone(row)]
         await asyncio.gather(*(self._interrupt(row) for row in gone))
         for run in {row.owner.run for row in gone if row.owner is not None}:
             await self._end_services(run)
+
+    async def lapsed(self, sweep: str) -> bool:
+        """Whether a running sweep's owner is gone, as far as can be told at once."""
+        row = await asyncio.to_thread(self._journal.sweep, sweep)
+        if row.owner is None:
+            return False
+        silent = await asyncio.to_thread(self._journal.lapsed, self._seconds)
+        heard = row.id not in {one.id for one in silent}
+        return not alive(row.owner) or (not heard and self._gone(row))
+
+    def _gone(self, row: SweepRow) -> bool:
+        """Whether silence means that the owner of a lapsed sweep is gone.
+
+        After a start nobody could renew for a while: owners that live get their time again.
+        """
+        fresh = time.monotonic() - self._heard_since < self._seconds
+        return not (fresh and alive(row.owner))
 
     async def _interrupt(self, row: SweepRow) -> None:
         process = "?" if row.owner is None else row.owner.process
@@ -101,8 +116,12 @@ class OwnerWatch:
         ]
         await asyncio.to_thread(services.end, others, self._paths)
         LOG.info("run %s has gone; ended %s", run, [one.name for one in others] or "nothing")
-        if run == self._run:
+        if run == self._run and not await asyncio.to_thread(self._busy):
             self._shutdown(f"run {run}, which started this server, has gone")
+
+    def _busy(self) -> bool:
+        """Whether sweeps of other runs still need this server."""
+        return any(row.state is SweepState.RUNNING for row in self._journal.sweeps())
 
 
 def alive(owner: Owner | None) -> bool:

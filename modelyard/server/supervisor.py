@@ -84,6 +84,8 @@ class Supervisor:
         found = recorded.get(stage)
         if found is not None and found.state is not StageState.RUNNING:
             return found
+        if row.state in (SweepState.COMPLETE, SweepState.REFUSED):
+            return _left_out(row, stage)
         _require_running(row, stage)
         _require_earlier(row, stage, recorded)
         begun = await asyncio.to_thread(self._journal.begin_stage, row.id, stage)
@@ -208,6 +210,19 @@ async def _stored(write: Callable[..., None], *arguments: object) -> None:
         except ModelyardError as error:
             LOG.error("%s; trying again", error)
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _left_out(row: SweepRow, stage: str) -> StageRow:
+    """What a flow gets that asks for a stage which this sweep ended without."""
+    why = row.message if row.state is SweepState.REFUSED else "the experiment doesn't ask for it"
+    return StageRow(
+        sweep=row.id,
+        stage=stage,
+        state=StageState.COMPLETE,
+        started_at=row.ended_at or row.created_at,
+        ended_at=row.ended_at,
+        outcome={"skipped": why},
+    )
 
 
 def _require_running(row: SweepRow, stage: str) -> None:

@@ -70,6 +70,7 @@ def sweep_view(
         flow_run=row.flow_run,
         run=row.run,
         tags=row.tags,
+        document=row.document,
         cursor=cursor,
     )
 

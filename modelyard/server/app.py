@@ -1,0 +1,121 @@
+"""The FastAPI program: routes, the Host check, and every error as a Problem."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import modelyard
+from modelyard.api import Problem
+from modelyard.errors import (
+    ExperimentError,
+    Fenced,
+    InputError,
+    LeaseLost,
+    ModelyardError,
+)
+from modelyard.server import routes_launches, routes_models, routes_operations, routes_sweeps
+from modelyard.server.core import Core
+from modelyard.server.supervisor import Conflict
+
+LOG = logging.getLogger(__name__)
+
+STATUSES: dict[type[ModelyardError], int] = {
+    ExperimentError: 422,
+    InputError: 404,  # what the journal and the registry were asked for isn't there
+    Conflict: 409,
+    Fenced: 409,
+    LeaseLost: 503,
+    ModelyardError: 503,  # locked, full, unreachable: may be well in a moment
+}
+"""HTTP status of our errors, by the nearest class."""
+
+
+def create_app(core: Core) -> FastAPI:
+    """The program over a running server's parts."""
+    app = FastAPI(title="Modelyard", version=modelyard.__version__, redirect_slashes=False)
+    app.state.core = core
+    for routes in (routes_sweeps, routes_launches, routes_models, routes_operations):
+        app.include_router(routes.ROUTER)
+    app.add_exception_handler(ModelyardError, _ours)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(HostCheck, hosts=core.hosts)
+    return app
+
+
+class HostCheck:
+    """Refuses requests of foreign web pages: one that rebinds its name to 127.0.0.1 sends that
+    name as Host, one that posts to us from elsewhere sends where it comes from as Origin.
+
+    Args:
+        app: what is guarded.
+        hosts: allowed names, without port.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or answer 421."""
+        if scope["type"] != "http" or self._allowed(scope):
+            await self._app(scope, receive, send)
+            return
+        answer = problem(421, f"this server answers only as {', '.join(sorted(self._hosts))}")
+        await answer(scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+        hosts = [without_port(value) for name, value in headers if name == b"host"]
+        origins = [
+            without_port(value.partition("://")[2]) for name, value in headers if name == b"origin"
+        ]
+        return len(hosts) == 1 and {*hosts, *origins} <= self._hosts
+
+
+def without_port(host: str) -> str:
+    """The name in a Host header; an IPv6 address keeps its brackets."""
+    name, separator, port = host.rpartition(":")
+    return (name if separator and port.isdigit() else host).lower()
+
+
+def problem(status: int, error: str, mistakes: tuple[dict[str, object], ...] = ()) -> Response:
+    """An answer above 399."""
+    body = Problem(error=error, mistakes=mistakes).model_dump_json()
+    return Response(body, status_code=status, media_type="application/json")
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    nearest = next(kind for kind in type(error).__mro__ if kind in STATUSES)
+    status = STATUSES[nearest]
+    if status >= 500:
+        LOG.error("%s %s: %s", request.method, request.url.path, error)
+    mistakes = error.mistakes if isinstance(error, ExperimentError) else ()
+    return problem(status, str(error), tuple(asdict(mistake) for mistake in mistakes))
+
+
+async def _unreadable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    ]
+    return problem(422, "; ".join(places))
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem(404, f"there is no {request.url.path} here; /docs lists what there is")
+    return problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+    return problem(500, f"a bug: {type(error).__name__}: {error}; the server's log has more")

@@ -1,0 +1,54 @@
+"""What the routes work with: the parts of one running server, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from modelyard.api import Health
+from modelyard.server.changes import Changes
+from modelyard.server.intake import Intake
+from modelyard.server.library import Library
+from modelyard.server.live import LiveJournal
+from modelyard.server.measures import Measures
+from modelyard.server.owners import OwnerWatch
+from modelyard.server.stream import Stream
+from modelyard.server.supervisor import Supervisor
+from modelyard.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """One running server.
+
+    Args:
+        epoch: of its lease; part of every ETag, so that a client notices another server.
+        health: asks each dependency how it is.
+        shutdown: ends the server, with a reason for the log.
+    """
+
+    settings: Settings
+    journal: LiveJournal
+    changes: Changes
+    intake: Intake
+    stream: Stream
+    supervisor: Supervisor
+    owners: OwnerWatch
+    library: Library
+    measures: Measures
+    epoch: int
+    health: Callable[[], Health]
+    shutdown: Callable[[str], None]
+    hosts: frozenset[str] = field(default=frozenset({"127.0.0.1", "localhost", "[::1]"}))
+
+
+def _core(request: Request) -> Core:
+    core: Core = request.app.state.core
+    return core
+
+
+CoreOf = Annotated[Core, Depends(_core)]
+"""A route's argument of this type is the running server."""
