@@ -1,0 +1,196 @@
+"""From one column to features: imputing, scaling, one-hot; fitted on the training part only."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.data.rows import Column
+
+MOST_CATEGORIES = 50
+"""Categories of a column with a feature of their own; the rarer ones share one."""
+
+IMAGES_AT_ONCE = 4096
+
+LARGEST = float(np.finfo(np.float32).max)
+"""A number served may be so far out that float32 would make it infinite."""
+
+
+class Encoder(BaseModel):
+    """Base of what is fitted: frozen, and JSON that reads back to the very same numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NumberEncoder(Encoder):
+    """A number, standardised; missing ones take the median.
+
+    Args:
+        name: of the column.
+        median: of the training cells; 0 where there are none.
+        mean: of the training cells, medians included.
+        scale: their standard deviation; 1 where they are all the same.
+        indicator: a second feature says which were missing; only where the training part has
+            any, as its weight could not be learnt else.
+        date: the cells are dates.
+    """
+
+    kind: Literal["number"] = "number"
+    name: str
+    median: float
+    mean: float
+    scale: float
+    indicator: bool
+    date: bool = False
+
+    @classmethod
+    def fit(cls, name: str, column: Column) -> NumberEncoder:
+        """Median, mean and scale of the training cells."""
+        known = column.values[~column.missing]
+        median = float(np.median(known)) if len(known) else 0.0
+        mean, scale = _standard(np.where(column.missing, median, column.values))
+        return cls(
+            name=name,
+            median=median,
+            mean=mean,
+            scale=scale,
+            indicator=bool(column.missing.any()),
+            date=column.date,
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return (self.name, f"{self.name} is missing") if self.indicator else (self.name,)
+
+    def write(self, column: Column, out: NDArray[np.float32]) -> None:
+        """Fill ``out`` (n, features)."""
+        filled = np.where(column.missing, self.median, column.values)
+        with np.errstate(over="ignore"):
+            scaled = (filled - self.mean) / self.scale
+        out[:, 0] = np.clip(scaled, -LARGEST, LARGEST)
+        if self.indicator:
+            out[:, 1] = column.missing
+
+
+class CategoryEncoder(Encoder):
+    """A category, one-hot.
+
+    A category never seen in training has the feature of the rare ones where there are any,
+    else no feature set at all; so has a missing cell where none was missing in training.
+
+    Args:
+        name: of the column.
+        categories: those with a feature, the most frequent first.
+        rare: there are others, with one feature together.
+        missing: there are missing cells, with a feature of their own.
+    """
+
+    kind: Literal["category"] = "category"
+    name: str
+    categories: tuple[str, ...]
+    rare: bool
+    missing: bool
+
+    @classmethod
+    def fit(cls, name: str, column: Column) -> CategoryEncoder:
+        """The most frequent categories of the training cells."""
+        assert column.categories is not None
+        counts = np.bincount(column.values[~column.missing], minlength=len(column.categories))
+        order = np.argsort(-counts, kind="stable")
+        seen = [column.categories[index] for index in order if counts[index]]
+        return cls(
+            name=name,
+            categories=tuple(seen[:MOST_CATEGORIES]),
+            rare=len(seen) > MOST_CATEGORIES,
+            missing=bool(column.missing.any()),
+        )
+
+    @property
+    def boolean(self) -> bool:
+        """Whether all categories are booleans, so that ``True`` and ``true`` mean the same."""
+        return bool(self.categories) and {"false", "true"}.issuperset(self.categories)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return (
+            *(f"{self.name}={category}" for category in self.categories),
+            *((f"{self.name} is rare",) if self.rare else ()),
+            *((f"{self.name} is missing",) if self.missing else ()),
+        )
+
+    def write(self, column: Column, out: NDArray[np.float32]) -> None:
+        """Fill ``out`` (n, features)."""
+        assert column.categories is not None
+        width = out.shape[1]
+        unseen = len(self.categories) if self.rare else -1
+        place = {category: index for index, category in enumerate(self.categories)}
+        # One more at the end: code -1, a missing cell, finds it.
+        to_feature = np.array(
+            [
+                *(place.get(category, unseen) for category in column.categories),
+                width - 1 if self.missing else unseen,
+            ]
+        )
+        features = to_feature[column.values]
+        out[:] = 0
+        rows = np.flatnonzero(features >= 0)
+        out[rows, features[rows]] = 1
+
+
+class ImageEncoder(Encoder):
+    """Images, each channel standardised.
+
+    Args:
+        shape: height, width, channels.
+        mean: of each channel over the training images.
+        scale: their standard deviation; 1 where all pixels are the same.
+    """
+
+    kind: Literal["image"] = "image"
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, images: NDArray[Any]) -> ImageEncoder:
+        """Mean and scale of each channel, in two passes over (n, H, W, C)."""
+        pixels = images.shape[0] * images.shape[1] * images.shape[2]
+        parts = [images[i : i + IMAGES_AT_ONCE] for i in range(0, len(images), IMAGES_AT_ONCE)]
+        axes = (0, 1, 2)
+        mean = sum(part.sum(axis=axes, dtype=np.float64) for part in parts) / pixels
+        squares = sum(((part.astype(np.float64) - mean) ** 2).sum(axis=axes) for part in parts)
+        constant = images.min(axis=axes) == images.max(axis=axes)
+        return cls(
+            shape=(images.shape[1], images.shape[2], images.shape[3]),
+            mean=tuple(mean.tolist()),
+            scale=tuple(np.where(constant, 1.0, np.sqrt(squares / pixels)).tolist()),
+        )
+
+    def transform(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """(n, H, W, C) to (n, C, H, W) float32."""
+        channels_first = np.moveaxis(images, 3, 1)
+        out = np.empty(channels_first.shape, dtype=np.float32)
+        mean = np.array(self.mean, dtype=np.float32)[:, None, None]
+        scale = np.array(self.scale, dtype=np.float32)[:, None, None]
+        np.subtract(channels_first, mean, out=out, casting="same_kind")
+        np.divide(out, scale, out=out)
+        return out
+
+
+def _standard(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation; of numbers that are all the same, that number and 1."""
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if low == high:  # the computed deviation would be rounding noise
+        return low, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if np.isfinite([mean, scale]).all() and scale > 0:
+        return mean, scale
+    return 0.0, max(-low, high)  # too large, or too close to each other, to be squared

@@ -1,0 +1,100 @@
+"""The preprocessor: fitted on the training part, kept with the model, the same when serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from modelyard.data.card import DataCard
+from modelyard.data.encoders import CategoryEncoder, Encoder, ImageEncoder, NumberEncoder
+from modelyard.data.payload import images_of, rows_of
+from modelyard.data.rows import Rows
+
+ColumnEncoder: TypeAlias = Annotated[NumberEncoder | CategoryEncoder, Field(discriminator="kind")]
+
+
+class Preprocessor(Encoder):
+    """From rows as they stand in the source to what a model is fitted to.
+
+    Made by ``fit`` or ``from_json``. Each row is encoded by itself, so that one row served
+    has the very numbers that it has within a batch.
+
+    Args:
+        format: of this JSON.
+        columns: one encoder a column, in the order of the card; () for images.
+        images: encoder of the images; None for tables.
+        ignored: names of the source that rows to predict may hold and that are not looked at.
+    """
+
+    format: Literal[1] = 1
+    columns: tuple[ColumnEncoder, ...] = ()
+    images: ImageEncoder | None = None
+    ignored: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, rows: Rows, card: DataCard) -> Preprocessor:
+        """Fit to the rows of the training part, and to no others."""
+        ignored = (*card.ignored, card.target)
+        if rows.images is not None:
+            return cls(images=ImageEncoder.fit(rows.images), ignored=ignored)
+        columns = tuple(
+            NumberEncoder.fit(column.name, rows.columns[column.name])
+            if column.type == "number"
+            else CategoryEncoder.fit(column.name, rows.columns[column.name])
+            for column in card.columns
+        )
+        return cls(columns=columns, ignored=ignored)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of a table, in order; () for images."""
+        return tuple(name for encoder in self.columns for name in encoder.features)
+
+    def transform(self, rows: Rows) -> NDArray[np.float32]:
+        """Encode rows.
+
+        Returns:
+            (n, features) for tables, (n, C, H, W) for images; float32.
+        """
+        if self.images is not None:
+            assert rows.images is not None
+            return self.images.transform(rows.images)
+        out = np.empty((len(rows), len(self.feature_names)), dtype=np.float32)
+        start = 0
+        for encoder in self.columns:
+            end = start + len(encoder.features)
+            encoder.write(rows.columns[encoder.name], out[:, start:end])
+            start = end
+        return out
+
+    def parse(
+        self,
+        payload: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | NDArray[Any],
+    ) -> Rows:
+        """Rows to predict for, as they stand in a CSV or in JSON.
+
+        Args:
+            payload: for a table a list of records, a dict of columns, or an array
+                (n, columns); for images an array, or lists that make one, (n, H, W),
+                (n, H, W, C) or (n, H * W * C). A number may be written as text; a cell
+                without a value is None, NaN, or a text such as "" and NA.
+
+        Raises:
+            SchemaMismatch: names the column, the row (from 1) and the value.
+        """
+        if self.images is not None:
+            return Rows(columns={}, images=images_of(payload, self.images.shape))
+        return rows_of(payload, self.columns, frozenset(self.ignored))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON that ``from_json`` reads back to the very same numbers."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Preprocessor:
+        """The preprocessor that ``to_json`` described."""
+        return cls.model_validate(document)
