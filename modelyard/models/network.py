@@ -104,10 +104,9 @@ class NetworkEstimator:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(features), PREDICT_BATCH):
-                batch = torch.from_numpy(
-                    np.ascontiguousarray(features[start : start + PREDICT_BATCH], np.float32)
-                )
-                parts.append(outputs_of(self.module(batch.to(device)), self.shape))
+                part = np.array(features[start : start + PREDICT_BATCH], np.float32, order="C")
+                raw = self.module(torch.from_numpy(part).to(device))
+                parts.append(outputs_of(raw, self.shape))
         return np.concatenate(parts) if parts else self._nothing()
 
     def save(self, folder: Path) -> Path:

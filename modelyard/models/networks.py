@@ -74,7 +74,7 @@ CNN = Family(
         ),
     },
     space={
-        "learning_rate": Parameter(float_=(5e-4, 1e-2), log=True),
+        "learning_rate": Parameter(float_=(1e-3, 1e-2), log=True),
         "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
         "dropout": Parameter(float_=(0.0, 0.4)),
         "channels": Parameter(int_=(8, 24), step=8),

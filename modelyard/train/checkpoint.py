@@ -140,7 +140,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> Non
 
 
 def random_tensors(shuffle: torch.Generator) -> Tensors:
-    """States of the generators: dropout draws from torch's global ones, batches from ``shuffle``."""
+    """States of the generators: dropout draws from the global ones, batches from ``shuffle``."""
     states = {"global": torch.get_rng_state(), "shuffle": shuffle.get_state()}
     if torch.cuda.is_initialized():
         states["cuda"] = torch.cuda.get_rng_state()

@@ -184,9 +184,10 @@ class NetworkFit:
         losses = torch.zeros(len(sizes), device=self._device)
         hits = torch.zeros((), dtype=torch.int64, device=self._device)
         order = torch.randperm(len(self._data), generator=self._shuffle).to(self._device)
+        batches = torch.split(order[: sum(sizes)], self._plan.train.batch_size)
         module.train()
         step = (epoch - 1) * len(sizes)
-        for number, batch in enumerate(order[: sum(sizes)].split(self._plan.train.batch_size)):
+        for number, batch in enumerate(batches):
             if self._report.should_stop():
                 self._stop()
             for group in optimizer.param_groups:
@@ -195,7 +196,7 @@ class NetworkFit:
             raw = module(features.index_select(0, batch))
             loss = loss_of(raw, target)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if clip is not None:
                 nn.utils.clip_grad_norm_(module.parameters(), clip)
             optimizer.step()
@@ -223,7 +224,7 @@ class NetworkFit:
         """The validation split's metrics; ``loss`` is the training's own."""
         self.module.eval()
         with torch.inference_mode():
-            parts = self._validation.features.split(PREDICT_BATCH)
+            parts = torch.split(self._validation.features, PREDICT_BATCH)
             raw = torch.cat([self.module(part) for part in parts])
             loss = float(self._loss(raw, self._validation.target))
         last = epoch * len(self._sizes)

@@ -39,9 +39,10 @@ def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.
     """
     target = truth if scale is None else (truth - scale.mean) / scale.deviation
     kind = np.int64 if scale is None else np.float32
+    # Copied: a snapshot's arrays are read-only maps of files, which torch would write through.
     return Split(
-        features=torch.from_numpy(np.ascontiguousarray(features)).to(device),
-        target=torch.from_numpy(np.ascontiguousarray(target, dtype=kind)).to(device),
+        features=torch.from_numpy(np.array(features, np.float32, order="C")).to(device),
+        target=torch.from_numpy(np.array(target, kind, order="C")).to(device),
         truth=truth,
     )
 

@@ -1,0 +1,84 @@
+"""Candidate against champion, on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelyard.data.card import DataCard
+from modelyard.data.rows import Rows
+from modelyard.errors import ModelyardError
+from modelyard.evaluate.catalogue import METRICS
+from modelyard.evaluate.metrics import compute
+from modelyard.models.estimator import Array
+from modelyard.models.packed import Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What the champion is worth on the candidate's test rows.
+
+    Args:
+        metrics: the champion's.
+        metric: the one that decides.
+        gap: candidate minus champion in the metric's good direction: above 0, the candidate
+            is the better.
+    """
+
+    metrics: dict[str, float]
+    metric: str
+    gap: float
+
+
+class NotComparable(ModelyardError):
+    """The champion can't predict these rows, or predicts something else. Says why."""
+
+
+def compare(
+    candidate: dict[str, float],
+    champion: Predictor,
+    *,
+    rows: Rows,
+    truth: Array,
+    card: DataCard,
+    metric: str,
+) -> Comparison:
+    """Point estimates of the champion on the rows that the candidate was measured on.
+
+    Args:
+        candidate: its metrics on these rows.
+        champion: the model that serves now.
+        rows, truth, card: of the candidate's test split.
+        metric: the objective's first.
+
+    Raises:
+        NotComparable: it learnt another task or other classes, or needs other columns.
+    """
+    output = _aligned(champion, rows, card)
+    metrics = compute(card.task, truth, output)
+    gap = METRICS[metric].gain(candidate[metric], metrics[metric])
+    return Comparison(metrics=metrics, metric=metric, gap=gap)
+
+
+def _aligned(champion: Predictor, rows: Rows, card: DataCard) -> Array:
+    """The champion's output, its classes in the order of this card."""
+    if champion.card.task != card.task or champion.card.kind != card.kind:
+        raise NotComparable(
+            f"the champion learnt {champion.card.task} from {champion.card.kind} data, "
+            f"this is {card.task} from {card.kind} data"
+        )
+    if strangers := set(champion.card.classes) - set(card.classes):
+        raise NotComparable(
+            f"the champion knows classes that this data lacks: {', '.join(sorted(strangers))}"
+        )
+    try:
+        output = champion.predict(rows).output
+    except (ModelyardError, ValueError, KeyError) as error:
+        raise NotComparable(f"the champion can't predict these rows: {error}") from error
+    if card.task == "regression":
+        return output
+    # Classes that came up since then get probability 0: the champion can't know them.
+    aligned = np.zeros((len(output), len(card.classes)))
+    aligned[:, [card.classes.index(name) for name in champion.card.classes]] = output
+    return aligned

@@ -1,0 +1,144 @@
+"""Gates and their bootstrap bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from modelyard.data.card import DataCard
+from modelyard.errors import InputError
+from modelyard.evaluate.bootstrap import bound
+from modelyard.evaluate.gates import judge
+from modelyard.evaluate.sums import row_sums
+from modelyard.experiment.model import Gate
+
+CLASSES = DataCard(kind="table", task="classification", rows=200, target="y", classes=("a", "b"))
+NUMBERS = DataCard(kind="table", task="regression", rows=200, target="y")
+
+
+def two_classes(rows: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and sure probabilities of which so many rows are wrong."""
+    truth = np.arange(rows) % 2
+    said = truth.copy()
+    said[:wrong] = 1 - said[:wrong]
+    return truth, np.eye(2)[said]
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "passed"),
+    [
+        ({"metric": "accuracy", "at_least": 0.9}, 0.9, True),
+        ({"metric": "accuracy", "at_least": 0.91}, 0.9, False),
+        ({"metric": "accuracy", "at_most": 0.9}, 0.9, True),
+        ({"metric": "recall", "at_most": 0.5, "advisory": True}, 0.9, False),
+    ],
+)
+def test_gate_without_confidence_holds_the_value(
+    gate: dict[str, object], value: float, passed: bool
+) -> None:
+    """Without a confidence the value itself is held against the limit; equal passes."""
+    (view,) = judge((Gate.model_validate(gate),), *two_classes(200, 20), CLASSES, seed=7)
+
+    assert (view.value, view.bound, view.passed) == (pytest.approx(value), None, passed)
+    assert view.advisory is bool(gate.get("advisory"))
+
+
+def test_gate_with_confidence_holds_the_bound() -> None:
+    """A value above the limit doesn't pass when its lower bound is below."""
+    rows = two_classes(200, 20)
+    gates = [Gate(metric="accuracy", at_least=limit, confidence=0.95) for limit in (0.85, 0.89)]
+
+    safe, unsure = judge(gates, *rows, CLASSES, seed=7)
+
+    assert safe.bound == unsure.bound
+    assert safe.bound is not None
+    assert 0.85 < safe.bound < 0.89 < safe.value
+    assert (safe.passed, unsure.passed) == (True, False)
+
+
+def test_errors_are_bounded_from_above() -> None:
+    """For a gate with at_most the upper bound counts."""
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=200)
+    gate = Gate(metric="rmse", at_most=0.9, confidence=0.95)
+
+    (view,) = judge((gate,), truth, truth + generator.normal(size=200) * 0.97, NUMBERS, seed=7)
+
+    assert view.bound is not None
+    assert view.value < view.limit < view.bound
+    assert not view.passed
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "f1", "log_loss", "balanced_accuracy", "rmse", "r2", "mae"]
+)
+def test_bound_is_that_of_scipy(metric: str, side: str) -> None:
+    """The bound is scipy's BCa bound up to the resampling's own noise."""
+    generator = np.random.default_rng(2)
+    if metric in ("rmse", "r2", "mae"):
+        truth = generator.normal(size=120)
+        output = truth + generator.standard_t(5, size=120) / 2
+    else:
+        truth = generator.integers(3, size=120)
+        output = generator.dirichlet(np.ones(3), size=120) + 2 * np.eye(3)[truth] * (
+            generator.random(120) < 0.8
+        ).reshape(-1, 1)
+        output /= output.sum(axis=1, keepdims=True)
+    sums = row_sums(metric, truth, output)
+    scipy = stats.bootstrap(
+        (np.arange(120),),
+        lambda rows, axis: sums.finish(sums.rows[rows].sum(axis=axis - 1 if axis < 0 else axis)),
+        n_resamples=4000,
+        vectorized=True,
+        confidence_level=0.95,
+        alternative="greater" if side == "lower" else "less",
+        method="BCa",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+
+    found = bound(sums, side=side, confidence=0.95, seed=4)
+
+    expected = scipy.low if side == "lower" else scipy.high
+    spread = abs(sums.value - expected)
+    assert found == pytest.approx(expected, abs=0.12 * spread)
+
+
+def test_equal_seeds_give_equal_bounds() -> None:
+    """A verdict can be repeated: the bound depends on rows and seed alone."""
+    sums = row_sums("accuracy", *two_classes(300, 7))
+
+    first, second = (bound(sums, side="lower", confidence=0.9, seed=11) for _ in range(2))
+
+    assert first == second
+
+
+def test_more_confidence_is_a_stricter_bound() -> None:
+    """The bound moves away from the value as the confidence grows."""
+    sums = row_sums("accuracy", *two_classes(300, 20))
+
+    bounds = [bound(sums, side="lower", confidence=c, seed=1) for c in (0.6, 0.9, 0.99)]
+
+    assert sums.value > bounds[0] > bounds[1] > bounds[2]
+
+
+def test_perfect_rows_bound_themselves() -> None:
+    """Where every row is right no resample differs, and the bound is the value."""
+    assert (
+        bound(row_sums("accuracy", *two_classes(50, 0)), side="lower", confidence=0.95, seed=1) == 1
+    )
+
+
+def test_metric_of_another_task_is_refused() -> None:
+    """A gate on a metric that the task lacks names those that it has."""
+    with pytest.raises(InputError, match="no metric 'rmse' for classification; valid are accuracy"):
+        judge((Gate(metric="rmse", at_most=1),), *two_classes(10, 1), CLASSES, seed=1)
+
+
+def test_slice_is_refused_until_there_are_slices() -> None:
+    """A gate over a part of the rows is never silently held over all of them."""
+    with pytest.raises(InputError, match="slice"):
+        judge(
+            (Gate(metric="accuracy", at_least=0.5, slice="x = 1"),), *two_classes(10, 1), CLASSES, 1
+        )
