@@ -17,6 +17,7 @@ open one big snapshot hash it once; any write to a file changes its stamp.
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import secrets
@@ -143,7 +144,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
     """
     stamped = sum(entry.bytes for entry in manifest.values()) >= STAMPED_BYTES
     stamp = _stamp(folder, manifest) if stamped else None
-    stamp_file = folder.parent / ".verified" / f"{folder.name}.json"
+    stamp_file = _stamp_file(folder, manifest)
     if stamp is not None and _read(stamp_file) == stamp:
         return
     for name, entry in manifest.items():
@@ -171,6 +172,9 @@ class FolderStore:
         names = sorted(_files(folder))
         if not names:
             raise ValueError(f"{folder} has no files to commit")
+        if (target / MANIFEST).is_file():
+            _refuse_other(target, {name: _entry(folder / name) for name in names})
+            return uri
         part = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
         try:
             with _writing(target):
@@ -211,6 +215,8 @@ class FolderStore:
         with suppress(FileNotFoundError):
             os.replace(target, aside)
         shutil.rmtree(aside, ignore_errors=True)
+        for stamp in (target.parent / ".verified").glob(f"{glob.escape(target.name)}-*.json"):
+            stamp.unlink(missing_ok=True)
 
     def _place(self, part: Path, target: Path, manifest: Manifest) -> None:
         """Rename ``part`` to ``target`` unless the same is there already."""
@@ -222,16 +228,10 @@ class FolderStore:
                     raise
             else:
                 return
-            try:
-                present = read_manifest(target)
-            except (FileNotFoundError, NotADirectoryError):
+            if not (target / MANIFEST).is_file():
                 self.delete(target.as_uri())  # files that nobody committed
                 continue
-            if present != manifest:
-                raise ModelyardError(
-                    f"{target} is committed already, with other files; "
-                    "a committed folder never changes"
-                )
+            _refuse_other(target, manifest)
             return
 
 
@@ -261,10 +261,22 @@ def _copy(folder: Path, names: list[str], part: Path) -> Manifest:
         copy = part / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, copy)
-        manifest[name] = Entry(blake3=digest_file(copy), bytes=copy.stat().st_size)
+        manifest[name] = _entry(copy)
     text = {name: entry.model_dump() for name, entry in manifest.items()}
     _write(part / MANIFEST, json.dumps(text, indent=1, sort_keys=True).encode())
     return manifest
+
+
+def _entry(path: Path) -> Entry:
+    return Entry(blake3=digest_file(path), bytes=path.stat().st_size)
+
+
+def _refuse_other(target: Path, manifest: Manifest) -> None:
+    """A committed folder may be committed again only as it is."""
+    if read_manifest(target) != manifest:
+        raise ModelyardError(
+            f"{target} is committed already, with other files; a committed folder never changes"
+        )
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -285,6 +297,13 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _stamp_file(folder: Path, manifest: Manifest) -> Path:
+    """Beside the folder, a file for each set of digests that it is checked against."""
+    digests = "".join(f"{name} {entry.blake3}\n" for name, entry in sorted(manifest.items()))
+    short = blake3(digests.encode()).hexdigest()[:8]
+    return folder.parent / ".verified" / f"{folder.name}-{short}.json"
 
 
 def _stamp(folder: Path, manifest: Manifest) -> bytes | None:

@@ -137,10 +137,10 @@ class Snapshot:
         return self._array("rows")[self._slices[split]]
 
     def _array(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(
-            self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False
-        )
-        return array
+        """A plain array over the mapped file: slicing a ``memmap`` costs ten times as much."""
+        path = self._folder / f"{name}.npy"
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped.view(np.ndarray)
 
     @cached_property
     def _all(self) -> Rows:
