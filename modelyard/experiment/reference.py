@@ -95,8 +95,6 @@ def _sections(path: str, section: type[Section]) -> Iterator[str]:
 def _section(path: str, section: type[Section], fields: Mapping[str, FieldInfo]) -> str:
     title = f"## `{path}`" if path else "## Top level"
     lines = [title, "", _words(section), ""]
-    if section.short is not None:
-        lines += [f"A bare word stands for `{section.short}`.", ""]
     lines += ["| key | value | default | |", "|---|---|---|---|"]
     lines += [
         _row(f"{path}.{key}".lstrip("."), key, field)
@@ -124,19 +122,19 @@ def _row(path: str, key: str, field: FieldInfo) -> str:
 def _kind(field: FieldInfo) -> str:
     """The type in words, with its bounds."""
     annotation = field.annotation
-    names: list[str] = [f"`{value}`" for value in literals_in(annotation)]
+    names = ", ".join(f"`{value}`" for value in literals_in(annotation))
     section = section_in(annotation)
     origins = {get_origin(a) for a in (annotation, *get_args(annotation))}
     words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     simple = [words[p] for p in dict.fromkeys(parts(annotation)) if p in words]
-    if dict in origins:
-        return "mapping"
     if tuple in origins:
         return "list"
+    if dict in origins:
+        return "mapping"
     if section is not None:
         return "section"
     bounds = _bounds(field)
-    return " or ".join([*names, *(f"{word}{bounds}" for word in simple)])
+    return " or ".join([*([names] if names else []), *(f"{word}{bounds}" for word in simple)])
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -144,7 +142,7 @@ def _bounds(field: FieldInfo) -> str:
     for rule in _rules(field):
         for attribute, word in (("gt", "above"), ("ge", "from"), ("lt", "below"), ("le", "to")):
             if hasattr(rule, attribute):
-                words.append(f"{word} {getattr(rule, attribute):g}")
+                words.append(f"{word} {getattr(rule, attribute):,}")
     return f" {', '.join(words)}" if words else ""
 
 

@@ -61,7 +61,10 @@ class Pruner(Section):
 
 
 class Mode(Section):
-    """What a trial is judged by: the metric alone, or the metric balanced with health."""
+    """What a trial is judged by: the metric alone, or the metric balanced with health.
+
+    A bare name stands for its defaults.
+    """
 
     short: ClassVar[str | None] = "name"
 

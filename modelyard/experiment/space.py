@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import prod
 
 from modelyard.contract import Scalar
 from modelyard.experiment.model import Experiment
@@ -96,3 +97,46 @@ def cells(parameter: Parameter, steps: int | None) -> int | None:
 def _divides(step: float, length: float) -> bool:
     ratio = length / step
     return abs(ratio - round(ratio)) < 1e-9 * max(1.0, abs(ratio))
+
+
+def grid_cells(space: Mapping[str, Parameter], steps: int | None) -> int:
+    """Number of cells of a grid, each active one counted once.
+
+    Dimensions that no condition speaks of multiply; the others are gone through one by one.
+
+    Args:
+        space: what is searched; conditions don't go in circles.
+        steps: values of a continuous parameter.
+    """
+    asked = {other for p in space.values() for other in p.when}
+    linked = {name for name, p in space.items() if p.when or name in asked}
+    free = prod(cells(p, steps) or 1 for name, p in space.items() if name not in linked)
+    order = _after_conditions({name: p for name, p in space.items() if name in linked})
+    return free * _active_cells(order, space, {}, steps)
+
+
+def _after_conditions(space: Mapping[str, Parameter]) -> list[str]:
+    """Names, each after those that its condition asks about."""
+    order: list[str] = []
+    while len(order) < len(space):
+        order += [n for n, p in space.items() if n not in order and p.when.keys() <= set(order)]
+    return order
+
+
+def _active_cells(
+    names: list[str], space: Mapping[str, Parameter], given: dict[str, Scalar], steps: int | None
+) -> int:
+    """Cells of the named dimensions that exist beside values which are given already."""
+    if not names:
+        return 1
+    name, *rest = names
+    parameter = space[name]
+    active = all(given.get(other) == value for other, value in parameter.when.items())
+    if not active:
+        return _active_cells(rest, space, given, steps)
+    asked = {p.when[name] for p in space.values() if name in p.when}
+    others = (cells(parameter, steps) or 1) - len(asked)
+    total = sum(_active_cells(rest, space, {**given, name: value}, steps) for value in asked)
+    if others > 0:
+        total += others * _active_cells(rest, space, given, steps)
+    return total

@@ -1,0 +1,101 @@
+"""Fills the catalogue that an experiment is checked against, by looking at its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.data.card import DataCard
+from modelyard.data.describe import describe
+from modelyard.data.source import read
+from modelyard.errors import DataError, Mistake
+from modelyard.evaluate.catalogue import METRICS
+from modelyard.experiment.catalogue import Catalogue
+from modelyard.experiment.model import Data, Experiment, Split
+from modelyard.models.families import FAMILIES, choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at the data came to.
+
+    Args:
+        catalogue: families, metrics, and what is known of the data.
+        card: the data; None where it couldn't be described.
+        mistakes: why not.
+    """
+
+    catalogue: Catalogue
+    card: DataCard | None
+    mistakes: tuple[Mistake, ...] = ()
+
+
+def look(experiment: Experiment, base: Path, *, at_data: bool = True) -> Look:
+    """Describes an experiment's data and says which family it comes to.
+
+    Args:
+        experiment: validated, or the sound part of a file.
+        base: folder that a relative ``data.source`` starts from.
+        at_data: False when the data section has no source to look at.
+    """
+    if not at_data:
+        return Look(catalogue=_catalogue(experiment, None), card=None)
+    try:
+        card = describe(experiment.data, base, seed=experiment.seed)
+    except DataError as error:
+        return _second_look(experiment, base, error)
+    return Look(catalogue=_catalogue(experiment, card), card=card)
+
+
+def _second_look(experiment: Experiment, base: Path, error: DataError) -> Look:
+    """As much as can be told of data that can't be used as the file says."""
+    mistake = Mistake(
+        path=error.key,
+        message=str(error),
+        value=error.value,
+        valid=error.valid,
+        nearest=error.nearest,
+    )
+    try:
+        table = read(experiment.data.source, base)
+    except DataError:
+        return Look(catalogue=_catalogue(experiment, None), card=None, mistakes=(mistake,))
+    columns = tuple(table.columns)
+    try:
+        card = describe(_without_unknown(experiment.data, columns), base, seed=experiment.seed)
+    except DataError:
+        card = None
+    catalogue = _catalogue(experiment, card, columns=columns, own_target=table.target is not None)
+    return Look(catalogue=catalogue, card=card, mistakes=(mistake,))
+
+
+def _without_unknown(data: Data, columns: tuple[str, ...]) -> Data:
+    """The data section without columns that aren't there, so that the rest can be looked at."""
+    kept = tuple(name for name in data.drop if name in columns and name != data.target)
+    by = data.split.by
+    gone = by is not None and (by.group or by.time) not in columns
+    split = Split() if gone else data.split
+    return data.model_copy(update={"drop": kept, "split": split})
+
+
+def _catalogue(
+    experiment: Experiment,
+    card: DataCard | None,
+    *,
+    columns: tuple[str, ...] | None = None,
+    own_target: bool = False,
+) -> Catalogue:
+    named, why = experiment.model.family, ""
+    chosen = named if named in FAMILIES else None
+    if named == "auto" and card is not None:
+        chosen, why = choose(card)
+    return Catalogue(
+        families=FAMILIES,
+        metrics=METRICS,
+        columns=columns,
+        own_target=own_target,
+        kind=card.kind if card else None,
+        task=card.task if card else None,
+        chosen=chosen,
+        why=f"The family is {why}" if why else "",
+    )

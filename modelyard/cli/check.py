@@ -1,0 +1,227 @@
+"""``modelyard check``: every mistake of a file at once, or what a run of it would be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.cli.catalogue import look
+from modelyard.cli.views import CheckView
+from modelyard.data.card import DataCard
+from modelyard.errors import ExperimentError
+from modelyard.experiment.catalogue import Catalogue
+from modelyard.experiment.check import check
+from modelyard.experiment.load import load
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.rules.search import drawn_at_random
+from modelyard.experiment.search import Parameter
+from modelyard.experiment.space import effective_space, grid_cells
+from modelyard.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedExperiment:
+    """An experiment that can be run.
+
+    Args:
+        file: absolute path of its file.
+        experiment: ``data.source`` is absolute, ``search.space`` is what will be searched.
+        card: its data.
+        catalogue: what it was checked against; ``chosen`` is its family.
+        trials: that will reach an end.
+        notes: sentences that the user should see.
+    """
+
+    file: Path
+    experiment: Experiment
+    card: DataCard
+    catalogue: Catalogue
+    trials: int
+    notes: tuple[str, ...]
+
+    @property
+    def family(self) -> str:
+        """The family that will be trained."""
+        assert self.catalogue.chosen is not None  # or the check had refused it
+        return self.catalogue.chosen
+
+    @property
+    def space(self) -> Mapping[str, Parameter]:
+        """What will be searched."""
+        return self.experiment.search.space or {}
+
+    def view(self) -> CheckView:
+        """For ``--json``."""
+        return CheckView(
+            file=str(self.file),
+            experiment=self.experiment.to_document(),
+            data=self.card.model_dump(mode="json"),
+            family=self.family,
+            why=self.catalogue.why,
+            trials=self.trials,
+            notes=self.notes,
+        )
+
+
+def load_checked(file: Path, sets: Sequence[str] = ()) -> CheckedExperiment:
+    """Reads a file, looks at its data, and refuses it with every mistake there is.
+
+    Args:
+        file: the experiment file.
+        sets: ``KEY=VALUE`` each, as ``--set`` gives them.
+
+    Raises:
+        InputError: no such file, or too large.
+        ExperimentError: every mistake in it.
+    """
+    loaded = load(file, sets, Settings().experiment_limit_bytes)
+    experiment, base = loaded.shaped.experiment, Path(os.path.abspath(file)).parent
+    if experiment is None:
+        raise ExperimentError(loaded.source.name, loaded.mistakes)
+    judged = {mistake.path for mistake in loaded.mistakes}
+    unusable = loaded.shaped.is_unsound("data.source") or "data.source" in judged
+    seen = look(experiment, base, at_data=not unusable)
+    found = check(experiment, seen.catalogue, loaded.source.values)
+    told = judged | {mistake.path for mistake in found}
+    mistakes = loaded.with_mistakes(
+        [*found, *(mistake for mistake in seen.mistakes if mistake.path not in told)]
+    )
+    if mistakes or seen.card is None:
+        raise ExperimentError(loaded.source.name, mistakes)
+    return _checked(file, experiment, seen.card, seen.catalogue)
+
+
+def _checked(
+    file: Path, experiment: Experiment, card: DataCard, catalogue: Catalogue
+) -> CheckedExperiment:
+    family = catalogue.family
+    space = effective_space(experiment, family.space if family else {})
+    search = experiment.search.model_copy(update={"space": space})
+    path = Path(os.path.abspath(file))
+    data = experiment.data.model_copy(
+        update={"source": _absolute(experiment.data.source, path.parent)}
+    )
+    whole = experiment.model_copy(update={"search": search, "data": data})
+    trials, notes = _trials(whole, space)
+    random = drawn_at_random(search.sampler.name, space)
+    if random:
+        notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
+    return CheckedExperiment(
+        file=path, experiment=whole, card=card, catalogue=catalogue, trials=trials, notes=notes
+    )
+
+
+def _absolute(source: str, base: Path) -> str:
+    """A file's source as an absolute path; a named set stays as it is."""
+    if source.startswith("sklearn:"):
+        return source
+    return os.path.abspath(base / Path(source).expanduser())
+
+
+def _trials(experiment: Experiment, space: Mapping[str, Parameter]) -> tuple[int, tuple[str, ...]]:
+    """Trials that will reach an end, and why they are fewer than asked for."""
+    asked, sampler = experiment.budget.trials, experiment.search.sampler
+    if sampler.name != "grid":
+        return asked, ()
+    steps = sampler.options.get("steps")
+    cells = grid_cells(space, steps if isinstance(steps, int) else None)
+    if cells >= asked:
+        return asked, ()
+    return cells, (f"The grid has {cells} cells, so {cells} trials are run instead of {asked}.",)
+
+
+def check_command(file: Path, sets: Sequence[str], json_output: bool) -> None:
+    """Prints what a run would be.
+
+    Raises:
+        InputError: no such file, or too large.
+        ExperimentError: every mistake in it.
+    """
+    checked = load_checked(file, sets)
+    if json_output:
+        print(checked.view().model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    show(checked, Console())
+
+
+def show(checked: CheckedExperiment, console: Console) -> None:
+    """The summary for people: data, family and why, space, number of trials."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    experiment, card = checked.experiment, checked.card
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = {
+        "data": f"{experiment.data.source}: {describe_card(card)}",
+        "target": describe_target(card),
+        "family": checked.catalogue.why or f"{checked.family}, as the file says",
+        "objective": ", ".join(f"{o.goal} {o.metric}" for o in experiment.objective),
+        "search": f"{checked.trials} trials, sampler {experiment.search.sampler.name}, "
+        f"pruner {experiment.search.pruner.name}",
+        "space": "\n".join(f"{name}: {describe_parameter(p)}" for name, p in checked.space.items())
+        or "nothing is searched",
+        "gates": "\n".join(describe_gates(experiment)) or "none",
+        "deploy": "registered only" if experiment.deploy is None else experiment.deploy.target,
+    }
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    console.print(f"[bold green]✓[/] {escape(str(checked.file))} can be run", highlight=False)
+    console.print(table)
+    for note in (*card.notes, *checked.notes):
+        console.print(f"[yellow]·[/] {escape(note)}", highlight=False)
+
+
+def describe_card(card: DataCard) -> str:
+    """Size and kind of the data in one phrase."""
+    if card.kind == "image":
+        return f"{card.rows:,} images of {' × '.join(map(str, card.shape))}"
+    missing = sum(column.missing for column in card.columns)
+    categories = sum(column.type == "category" for column in card.columns)
+    return (
+        f"{card.rows:,} rows, {len(card.columns)} columns to learn from "
+        f"({len(card.columns) - categories} numbers, {categories} categories), "
+        f"{missing:,} missing cells"
+    )
+
+
+def describe_target(card: DataCard) -> str:
+    """What is predicted; how the classes are balanced is among the card's notes."""
+    what = f"{len(card.classes)} classes" if card.classes else "a number"
+    return f"{card.target}, {what}"
+
+
+def describe_parameter(parameter: Parameter) -> str:
+    """One dimension of a space in one phrase."""
+    bounds = parameter.float_ or parameter.int_
+    text = (
+        ", ".join(map(str, parameter.choice or ()))
+        if bounds is None
+        else f"{bounds[0]:g} to {bounds[1]:g}"
+    )
+    if parameter.log:
+        text += ", log"
+    if parameter.step is not None:
+        text += f", step {parameter.step:g}"
+    conditions = " and ".join(f"{name} is {value}" for name, value in parameter.when.items())
+    return f"{text} (when {conditions})" if conditions else text
+
+
+def describe_gates(experiment: Experiment) -> list[str]:
+    """Each gate as one sentence part."""
+    return [
+        f"{gate.metric} {'at most' if gate.at_least is None else 'at least'} "
+        f"{gate.at_most if gate.at_least is None else gate.at_least:g}"
+        f"{f' with {gate.confidence:.0%} confidence' if gate.confidence else ''}"
+        f"{' (advisory)' if gate.advisory else ''}"
+        for gate in experiment.gates
+    ]
