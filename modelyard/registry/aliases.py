@@ -32,6 +32,7 @@ class Comparison:
         candidate: the new model's value.
         champion: the serving model's value; None where there is none, or it can't be told.
         champion_version: the registry's number of the champion, None without one.
+        problem: why the champion's value can't be told.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Comparison:
     candidate: float
     champion: float | None = None
     champion_version: int | None = None
+    problem: str = ""
 
     @property
     def gap(self) -> float | None:
@@ -86,8 +88,8 @@ def _against_champion(c: Comparison, gap: float | None, margin: float) -> tuple[
         return Verdict.CHAMPION, "champion: the first version that passed"
     if gap is None:
         return Verdict.CHALLENGER, (
-            f"challenger: version {c.champion_version} keeps serving, because it could not be "
-            f"compared on these test rows"
+            f"challenger: version {c.champion_version} keeps serving, because it was not compared "
+            f"on these test rows" + (f": {c.problem}" if c.problem else "")
         )
     rows = f"{c.metric} {c.candidate:.4f} against {c.champion:.4f} of version {c.champion_version}"
     if gap >= -margin - TOLERANCE:

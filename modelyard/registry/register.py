@@ -113,7 +113,15 @@ def compare(candidate: Candidate, champion: int | None, champion_uri: str | None
         candidate=metrics[metric],
         champion=measured.get("metrics", {}).get(metric) if same else None,
         champion_version=champion,
+        problem=_problem(candidate, same=same),
     )
+
+
+def _problem(candidate: Candidate, *, same: bool) -> str:
+    """Why the champion has no value on these rows."""
+    if same:
+        return str(candidate.evaluation.outcome.get("champion_error") or "")
+    return "it became champion while this model was evaluated"
 
 
 def lineage(candidate: Candidate, *, run: str, champion: int | None) -> dict[str, str]:

@@ -41,11 +41,6 @@ def decode(body: bytes) -> Payload:
     return _rows(given[0], rows)
 
 
-def count(payload: Payload) -> int:
-    """Rows of a payload."""
-    return len(payload)
-
-
 def _rows(shape: str, value: Any) -> Payload:
     if isinstance(value, dict) and shape in ("inputs", "instances"):
         return _columns(shape, value)
@@ -58,7 +53,7 @@ def _rows(shape: str, value: Any) -> Payload:
         return value
     if dictionaries or shape.startswith("dataframe"):
         odd = next(i for i, row in enumerate(value) if not isinstance(row, dict))
-        raise Malformed(f"row {odd} of {shape} is no object of columns and values")
+        raise Malformed(f"row {odd + 1} of {shape} is no object of columns and values")
     return _array(shape, value)
 
 
@@ -88,7 +83,7 @@ def _split(value: Any) -> list[dict[str, Any]]:
         raise Malformed("columns and data of dataframe_split are lists")
     if len(set(map(str, columns))) != len(columns):
         raise Malformed("dataframe_split names a column twice")
-    for number, row in enumerate(data):
+    for number, row in enumerate(data, start=1):
         if not isinstance(row, list) or len(row) != len(columns):
             raise Malformed(f"row {number} of dataframe_split has not {len(columns)} values")
     return [dict(zip(map(str, columns), row, strict=True)) for row in data]
