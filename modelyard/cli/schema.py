@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
@@ -32,12 +31,14 @@ def all_schemas() -> dict[str, Any]:
     models: list[type[BaseModel]] = [
         model
         for module in (contract, api, views)
-        for _, model in inspect.getmembers(module, inspect.isclass)
-        if issubclass(model, contract.Wire)
+        for model in vars(module).values()
+        if isinstance(model, type)
+        and issubclass(model, contract.Wire)
         and model is not contract.Wire
         and model.__module__ == module.__name__
     ]
-    _, definitions = models_json_schema([(model, "serialization") for model in (*models, DataCard)])
+    models.append(DataCard)
+    _, definitions = models_json_schema([(model, "serialization") for model in models])
     experiment = experiment_schema()
     inner = experiment.pop("$defs")
     del experiment["$schema"]
