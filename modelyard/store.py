@@ -241,7 +241,11 @@ _verify = verify  # ``fetch`` has an argument of that name
 def _local(uri: str) -> Path:
     """The local path of a ``file://`` URI."""
     parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+    if (
+        parts.scheme != "file"
+        or parts.netloc not in ("", "localhost")
+        or not parts.path.startswith("/")
+    ):
         raise InputError(f"{uri!r} is no folder of this machine; write file:///absolute/folder")
     return Path(unquote(parts.path))
 
