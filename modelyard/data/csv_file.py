@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import NoReturn
+from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -46,17 +46,17 @@ def read_csv(path: Path, title: str) -> Table:
 def _header(path: Path, title: str) -> tuple[tuple[str, ...], str, int]:
     """Names, separator, and how many lines they take."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _open(path) as file:
             first = next((line for line in file if line.strip()), "")
             separator = next((s for s in ",;\t|" if s in first), ",")
             file.seek(0)
             reader = csv.reader(file, delimiter=separator)
             names = next((tuple(cell.strip() for cell in row) for row in reader if row), ())
             lines = reader.line_num
-    except UnicodeDecodeError as error:
-        _refuse_encoding(path, title, error)
     except csv.Error as error:
         raise DataError(f"{title}, line 1 can't be read as CSV: {error}") from error
+    for name in names:
+        _refuse_bytes(name, f"{title}, line {lines}")
     if not any(names):
         raise DataError(f"{title} is empty: there is no line with the names of columns")
     if double := [name for name, count in Counter(names).items() if count > 1]:
@@ -89,17 +89,13 @@ def _cells(path: Path, title: str, names: tuple[str, ...], separator: str, lines
 def _explain(path: Path, title: str, names: tuple[str, ...], separator: str) -> None:
     """Find the line that Arrow stumbled over: its own row numbers count otherwise."""
     line = 0
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with _open(path) as file:
         reader = csv.reader(file, delimiter=separator)
         try:
             for row in reader:
                 start, line = line + 1, reader.line_num
                 for name, cell in zip(names, row, strict=False):
-                    if any("\udc80" <= letter <= "\udcff" for letter in cell):
-                        raise DataError(
-                            f"{title}, line {start}, column {name!r} is not UTF-8: "
-                            f"{cell.encode('utf-8', 'surrogateescape')!r}; save the file as UTF-8"
-                        )
+                    _refuse_bytes(cell, f"{title}, line {start}, column {name!r}")
                 if row and len(row) != len(names):
                     raise DataError(
                         f"{title}, line {start} has {len(row)} cells where the first line has "
@@ -113,17 +109,15 @@ def _explain(path: Path, title: str, names: tuple[str, ...], separator: str) -> 
             ) from error
 
 
-def _refuse_encoding(path: Path, title: str, error: UnicodeDecodeError) -> NoReturn:
-    raw = path.read_bytes()
-    line = 1
-    for line, text in enumerate(raw.splitlines(), start=1):  # noqa: B007 – used after the loop
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            break
-    raise DataError(
-        f"{title}, line {line} is not UTF-8 ({error.reason}); save the file as UTF-8"
-    ) from error
+def _open(path: Path) -> TextIO:
+    """Open for reading; bytes that are not UTF-8 become surrogates."""
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _refuse_bytes(text: str, where: str) -> None:
+    if any("\udc80" <= letter <= "\udcff" for letter in text):
+        raw = text.encode("utf-8", "surrogateescape")
+        raise DataError(f"{where} is not UTF-8: {raw[:60]!r}; save the file as UTF-8")
 
 
 def _lines(path: Path) -> int:
