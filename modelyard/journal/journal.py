@@ -214,6 +214,11 @@ class Journal:
         with self._database.reading() as connection:
             return launches.of_sweep(connection, sweep, task)
 
+    def open_launches(self, sweep: str) -> list[LaunchRow]:
+        """Launches of a sweep whose end isn't written down, oldest first."""
+        with self._database.reading() as connection:
+            return launches.of_sweep(connection, sweep, None, only_open=True)
+
     def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
         """Write why a launch is to end, before any signal; the first reason stays."""
         with self._writing() as (connection, now):

@@ -43,11 +43,15 @@ def get(connection: Connection, key: LaunchKey) -> LaunchRow | None:
     return None if row is None else _row(row)
 
 
-def of_sweep(connection: Connection, sweep: str, task: str | None) -> list[LaunchRow]:
-    """Launches of a sweep (of one task of it), oldest first."""
+def of_sweep(
+    connection: Connection, sweep: str, task: str | None, *, only_open: bool = False
+) -> list[LaunchRow]:
+    """Launches of a sweep (of one task of it, or those that haven't ended), oldest first."""
     query = select(launches).where(launches.c.sweep == sweep)
     if task is not None:
         query = query.where(launches.c.task == task)
+    if only_open:
+        query = query.where(launches.c.ended_at.is_(None))
     rows = connection.execute(query.order_by(launches.c.created_at, launches.c.number))
     return [_row(row) for row in rows]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from modelyard.contract import Stop
 from modelyard.executor import JobPhase
 from modelyard.journal.rows import LaunchRow
-from modelyard.sweep.world import LaunchView, Policy, TaskView, World
+from modelyard.sweep.world import LaunchView, Policy, TaskView
 
 _LOADING_PHASES = (None, "loading", "compiling")
 

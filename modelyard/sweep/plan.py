@@ -94,7 +94,7 @@ def deadline(world: World, policy: Policy) -> float | None:
         judged = _judge(task, world, policy)
         if judged.verdict is not None:
             times.append(judged.verdict.relaunch_at)
-        elif judged.alive and task.launches[-1].row.stop is None:
+        if judged.alive and task.launches[-1].row.stop is None:
             times += [hung_at(task.launches[-1], policy), timed_out_at(task, policy)]
     return min((at for at in times if at is not None and at > world.now), default=None)
 
@@ -157,7 +157,7 @@ def _launches(tasks: list[_Judged], world: World, policy: Policy) -> Iterator[La
     free = policy.parallel - sum(_holds_slot(judged, policy) for judged in tasks)
     for judged in tasks:
         task = judged.task
-        if task.told is not None or task.prune:
+        if task.told is not None or task.prune or task.launching:
             continue
         if judged.alive and task.launches[-1].unstarted:
             yield Launch(task=task.task, number=task.launches[-1].row.key.number)
@@ -172,8 +172,8 @@ def _due(judged: _Judged, world: World) -> bool:
 
 
 def _holds_slot(judged: _Judged, policy: Policy) -> bool:
-    if not judged.alive:
-        return False
+    if judged.task.launching or not judged.alive:
+        return judged.task.launching
     newest = judged.task.launches[-1]
     return not newest.gone and not (policy.overlap and newest.row.result is not None)
 
@@ -267,7 +267,7 @@ def _counted(tasks: list[_Judged]) -> int:
 
 
 def _finish(tasks: list[_Judged], ending: _Ending | None, policy: Policy) -> Iterator[Finish]:
-    if any(judged.alive for judged in tasks):
+    if any(judged.alive or judged.task.launching for judged in tasks):
         return
     if ending is not None:
         yield Finish(outcome=ending.outcome, message=ending.message, failure=ending.failure)

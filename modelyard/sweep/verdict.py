@@ -48,7 +48,8 @@ def verdict(rows: Sequence[LaunchRow], policy: Policy, started_at: float) -> Ver
 
     Args:
         rows: all its launches, oldest first.
-        started_at: a configuration error from before stops nothing: it may have been mended.
+        started_at: when the stage was (re)started; failures from before are void, since what
+            caused them may have been mended.
 
     Returns:
         None while its newest launch isn't over.
@@ -61,13 +62,16 @@ def verdict(rows: Sequence[LaunchRow], policy: Policy, started_at: float) -> Ver
     ended_at, failure = rows[-1].ended_at, rows[-1].failure
     if ended_at is None or failure is None:
         return None
+    if ended_at < started_at:
+        return Verdict(relaunch_at=ended_at)
     category = category_of(failure)
     if category in _STATES:
         return Verdict(state=_STATES[category], failure=failure)
-    if category is Category.CONFIGURATION and ended_at >= started_at:
+    if category is Category.CONFIGURATION:
         return Verdict(stops_sweep=True, failure=failure)
     if category in _RETRIED:
-        return _of_retried(rows, category, failure, ended_at, policy)
+        fresh = [row for row in rows if (row.ended_at or started_at) >= started_at]
+        return _of_retried(fresh, category, failure, ended_at, policy)
     return Verdict(relaunch_at=ended_at)
 
 

@@ -87,6 +87,7 @@ class TaskView:
         launches: oldest first.
         reports: (step, value) that the sampler hasn't seen, oldest first.
         prune: the pruner wants it stopped.
+        launching: a launch of it is just being made, and holds a slot.
     """
 
     task: str
@@ -95,6 +96,7 @@ class TaskView:
     launches: tuple[LaunchView, ...] = ()
     reports: tuple[tuple[int, float], ...] = ()
     prune: bool = False
+    launching: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,196 @@
+"""The controller of one sweep: opens study and work, and reconciles them to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from modelyard.contract import LaunchKey, Stop
+from modelyard.data.card import DataCard
+from modelyard.errors import ModelyardError
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.search import Parameter
+from modelyard.journal.journal import Journal
+from modelyard.journal.rows import StageRow, SweepRow
+from modelyard.models.families import FAMILIES, resolve
+from modelyard.settings import Settings
+from modelyard.sweep.budget import busy_seconds, crowd_note, parallel_trials
+from modelyard.sweep.jobs import JobBoard
+from modelyard.sweep.patience import patiently, patiently_in
+from modelyard.sweep.reconciler import Boundary, Reconciler
+from modelyard.sweep.study import SweepStudy
+from modelyard.sweep.trials import TrialWork
+from modelyard.sweep.work import resources_of
+from modelyard.sweep.world import Finish, Policy
+
+HOUR = 3600.0
+
+
+class SweepController:
+    """Runs the sweep stage of one sweep.
+
+    All methods belong to one event loop; ``wake`` may be called from any thread. The stages
+    ``prepare`` and ``sweep`` must have been begun in the journal.
+
+    Args:
+        sweep: its row; what is desired is read anew at each look.
+        storage: SQLAlchemy URL of Optuna's database; the installation's own when left out.
+        boundary: see ``reconciler.Boundary``.
+    """
+
+    def __init__(
+        self,
+        *,
+        sweep: SweepRow,
+        journal: Journal,
+        board: JobBoard,
+        settings: Settings,
+        storage: str | None = None,
+        boundary: Boundary = lambda _action, _when: None,
+    ) -> None:
+        self._sweep = sweep
+        self._experiment = Experiment.model_validate(sweep.experiment)
+        self._journal = journal
+        self._board = board
+        self._settings = settings
+        self._storage = storage or f"sqlite:///{settings.paths.optuna}"
+        self._boundary = boundary
+        self._reconciler: Reconciler | None = None
+
+    def wake(self) -> None:
+        """Events of this sweep were stored, or something else is wanted of it."""
+        if self._reconciler is not None:
+            self._reconciler.wake()
+
+    def stop_for(self, key: LaunchKey) -> Stop | None:
+        """Why a launch is to end, from memory; None when it may go on."""
+        return None if self._reconciler is None else self._reconciler.stop_for(key)
+
+    async def run(self) -> Finish:
+        """Run until the sweep is complete, failed, cancelled or interrupted.
+
+        The stage's end is in the journal before this returns (an interrupted one stays open);
+        the sweep's own state is left to the caller.
+
+        Raises:
+            LeaseLost: another server goes on with it.
+            InputError: the experiment asks for what can't be.
+            ModelyardError: journal, study or executor couldn't be used for a minute.
+        """
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"study-{self._sweep.id}")
+        try:
+            return await self._run(thread)
+        finally:
+            # Not waited for: a server that ends must not hang on a slow sampler.
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, thread: ThreadPoolExecutor) -> Finish:
+        rows = await patiently(self._journal.stages, self._sweep.id)
+        stages = {row.stage: row for row in rows}
+        prepared = stages["prepare"].outcome
+        study = await patiently_in(thread, lambda: self._open_study(prepared))
+        try:
+            work = await self._open_work(study, thread, stages)
+            self._reconciler = Reconciler(
+                sweep=self._sweep.id,
+                started_at=stages["sweep"].started_at,
+                work=work,
+                journal=self._journal,
+                board=self._board,
+                boundary=self._boundary,
+            )
+            return await self._reconciler.run()
+        finally:
+            thread.submit(study.close)
+
+    def _open_study(self, prepared: Mapping[str, Any]) -> SweepStudy:
+        return SweepStudy(
+            storage=self._storage,
+            name=self._sweep.id,
+            experiment=self._experiment,
+            space=space_of(self._experiment, prepared),
+        )
+
+    async def _open_work(
+        self, study: SweepStudy, thread: ThreadPoolExecutor, stages: Mapping[str, StageRow]
+    ) -> TrialWork:
+        experiment = self._experiment
+        document = await patiently(self._journal.document, self._sweep.document)
+        if document is None:
+            raise ModelyardError(f"The journal has no document of sweep {self._sweep.id}.")
+        policy = await self._policy(study)
+        work = TrialWork(
+            sweep=self._sweep,
+            experiment=experiment,
+            journal=self._journal,
+            study=study,
+            thread=thread,
+            policy=policy,
+            resources=resources_of(experiment.resources, devices=self._board.devices),
+            inputs={"snapshot": stages["prepare"].outcome["snapshot"]},
+            store=document.store,
+        )
+        await work.open()
+        return work
+
+    async def _policy(self, study: SweepStudy) -> Policy:
+        budget, resources = self._experiment.budget, self._experiment.resources
+        trials = budget.trials if study.cells is None else study.cells
+        parallel = parallel_trials(
+            budget.parallel,
+            cores=self._board.cores,
+            threads=resources.threads,
+            devices=self._board.devices,
+            gpus=resources.gpus,
+        )
+        await self._announce(trials, parallel)
+        gpus = min(resources.gpus, self._board.devices)
+        return Policy(
+            trials=trials,
+            parallel=parallel,
+            ahead=parallel,
+            metrics=tuple(objective.metric for objective in self._experiment.objective),
+            overlap=gpus == 0,
+            ends_at=await self._ends_at(),
+            trial_seconds=None if budget.trial_hours is None else budget.trial_hours * HOUR,
+            training_silence_seconds=self._settings.hung_training_seconds,
+            loading_silence_seconds=self._settings.hung_loading_seconds,
+        )
+
+    async def _announce(self, trials: int, parallel: int) -> None:
+        wanted = self._experiment.budget.trials
+        notes = []
+        if trials < wanted:
+            notes.append(f"The grid has {trials} cells: {trials} trials run instead of {wanted}.")
+        crowded = crowd_note(
+            parallel, cores=self._board.cores, threads=self._experiment.resources.threads
+        )
+        if crowded is not None and not self._board.devices:
+            notes.append(crowded)
+        await patiently(self._journal.update_sweep, self._sweep.id, trials=trials)
+        for note in notes:
+            await patiently(self._journal.update_sweep, self._sweep.id, note=note)
+
+    async def _ends_at(self) -> float | None:
+        hours = self._experiment.budget.hours
+        if hours is None:
+            return None
+        now = await asyncio.to_thread(self._journal.now)
+        rows = await patiently(self._journal.launches, self._sweep.id)
+        trials = [row for row in rows if row.key.task.isdigit()]
+        return now + hours * HOUR - busy_seconds(trials, now)
+
+
+def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, Parameter]:
+    """What is searched: the file's space, else that of its family without what is fixed.
+
+    Args:
+        prepared: outcome of the prepare stage, with the data's card.
+    """
+    if experiment.search.space is not None:
+        return experiment.search.space
+    family = FAMILIES[resolve(experiment, DataCard.model_validate(prepared["card"]))]
+    fixed = experiment.model.parameters
+    return {name: found for name, found in family.space.items() if name not in fixed}

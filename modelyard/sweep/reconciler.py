@@ -1,0 +1,258 @@
+"""The thin loop: observe, plan, carry out, wait for the next change.
+
+Actions run as tasks of the event loop, at most one for each trial at a time, so that a slow
+sampler or a slow stop never keeps a free slot waiting. Journal and sampler are called in
+threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from modelyard.api import Desired
+from modelyard.contract import LaunchKey, Metrics, Stop
+from modelyard.executor import Job
+from modelyard.journal.journal import Journal
+from modelyard.journal.rows import EventRow, LaunchRow
+from modelyard.sweep.jobs import JobBoard
+from modelyard.sweep.patience import patiently
+from modelyard.sweep.plan import deadline, plan
+from modelyard.sweep.work import Task, Work
+from modelyard.sweep.world import (
+    Ask,
+    Clean,
+    End,
+    Finish,
+    Halt,
+    Launch,
+    LaunchView,
+    Record,
+    Report,
+    TaskAction,
+    TaskView,
+    Tell,
+    World,
+)
+
+Boundary = Callable[[TaskAction, str], None]
+"""Called at each action with ``before``, ``between`` or ``after``; tests crash there."""
+
+
+class Reconciler:
+    """Brings one piece of work to its end, whatever is killed on the way.
+
+    All methods belong to one event loop; ``wake`` may be called from any thread.
+
+    Args:
+        sweep: id of the sweep.
+        started_at: when its stage (re)started, by the database's clock.
+        boundary: see ``Boundary``.
+    """
+
+    def __init__(
+        self,
+        *,
+        sweep: str,
+        started_at: float,
+        work: Work,
+        journal: Journal,
+        board: JobBoard,
+        boundary: Boundary = lambda _action, _when: None,
+    ) -> None:
+        self._sweep = sweep
+        self._started_at = started_at
+        self._work = work
+        self._journal = journal
+        self._board = board
+        self._boundary = boundary
+        self._rows: dict[str, dict[int, LaunchRow]] = {}
+        self._reports: dict[str, dict[int, float]] = {}
+        self._pruned: set[str] = set()
+        self._signalled: set[LaunchKey] = set()
+        self._cursor = 0
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._launching: set[str] = set()
+        self._fault: BaseException | None = None
+        self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self) -> None:
+        """Something of this sweep changed: its events, jobs or what is wanted of it."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    def stop_for(self, key: LaunchKey) -> Stop | None:
+        """Why a launch is to end, from memory: what the intake's reply carries."""
+        row = self._rows.get(key.task, {}).get(key.number)
+        return None if row is None else row.stop
+
+    async def run(self) -> Finish:
+        """Reconcile until nothing is left to do.
+
+        Raises:
+            LeaseLost: another server goes on with it.
+            ModelyardError: journal or study couldn't be used for a minute.
+        """
+        self._loop = asyncio.get_running_loop()
+        await self._board.synced()
+        unlisten = self._board.listen(self._sweep, self._changed.set)
+        try:
+            for row in await patiently(self._journal.launches, self._sweep):
+                self._keep(row)
+            return await self._reconcile()
+        finally:
+            unlisten()
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def _reconcile(self) -> Finish:
+        while True:
+            self._changed.clear()
+            # What is acted upon while we look may be seen half before and half after.
+            settling = frozenset(self._busy)
+            world, desired = await self._observe()
+            if self._fault is not None:
+                raise self._fault
+            policy = self._work.policy(desired)
+            for action in plan(world, policy):
+                if not isinstance(action, Finish):
+                    self._start(action, settling)
+                elif not self._busy and not settling:
+                    await self._work.finish(action)
+                    return action
+            await self._wait(deadline(world, policy), world.now)
+
+    async def _wait(self, until: float | None, now: float) -> None:
+        # A moment later than the limit, or the clock might still be before it.
+        limit = None if until is None else max(0.0, until - now) + 0.001
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), limit)
+
+    async def _observe(self) -> tuple[World, Desired]:
+        # Jobs before the journal: a job that is seen to have ended has posted all it had to say.
+        jobs = self._board.jobs(self._sweep)
+        news = await patiently(self._read)
+        for row in news.launches:
+            self._keep(row)
+        for event in news.events:
+            self._note(event)
+        tasks = tuple(self._view(task, jobs) for task in self._work.tasks())
+        return World(now=news.now, started_at=self._started_at, tasks=tasks), news.desired
+
+    def _read(self) -> _News:
+        events: list[EventRow] = []
+        cursor = self._cursor
+        while more := self._journal.events(cursor, sweep=self._sweep):
+            events += more
+            cursor = more[-1].id
+        return _News(
+            now=self._journal.now(),
+            desired=self._journal.sweep(self._sweep).desired,
+            events=tuple(events),
+            launches=tuple(self._journal.open_launches(self._sweep)),
+        )
+
+    def _note(self, event: EventRow) -> None:
+        self._cursor = max(self._cursor, event.id)
+        metric = self._work.metric
+        if metric is not None and isinstance(event.body, Metrics) and metric in event.body.values:
+            known = self._reports.setdefault(event.key.task, {})
+            # The first value of a step stays: a resumed launch repeats what it had done.
+            known.setdefault(event.body.step, event.body.values[metric])
+
+    def _keep(self, row: LaunchRow) -> None:
+        """Take in a row, unless what is known is newer than what was read."""
+        rows = self._rows.setdefault(row.key.task, {})
+        known = rows.get(row.key.number)
+        if known is not None and known.ended_at is not None:
+            return
+        if known is not None and known.stop is not None:
+            row = replace(row, stop=known.stop, stop_at=known.stop_at)
+        rows[row.key.number] = row
+
+    def _view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
+        steps = self._reports.get(task.task, {})
+        if task.told is not None:
+            steps.clear()
+        rows = self._rows.get(task.task, {})
+        return TaskView(
+            task=task.task,
+            told=task.told,
+            recorded=task.recorded,
+            launches=tuple(
+                LaunchView(row=row, job=jobs.get(row.key), signalled=row.key in self._signalled)
+                for _, row in sorted(rows.items())
+            ),
+            reports=tuple(sorted(s for s in steps.items() if s[0] > task.reported)),
+            prune=task.task in self._pruned,
+            launching=task.task in self._launching,
+        )
+
+    def _start(self, action: TaskAction, settling: frozenset[str]) -> None:
+        if action.task in self._busy or action.task in settling:
+            return
+        if isinstance(action, Launch):
+            self._launching.add(action.task)
+        carried = asyncio.create_task(self._carry_out(action), name=str(action))
+        self._busy[action.task] = carried
+        carried.add_done_callback(lambda done: self._done(action.task, done))
+
+    def _done(self, name: str, carried: asyncio.Task[None]) -> None:
+        self._busy.pop(name, None)
+        self._launching.discard(name)
+        if not carried.cancelled() and carried.exception() is not None:
+            self._fault = carried.exception()
+        self._changed.set()
+
+    async def _carry_out(self, action: TaskAction) -> None:
+        self._boundary(action, "before")
+        match action:
+            case Ask():
+                await self._work.ask(action.task)
+            case Launch():
+                await self._launch(action)
+            case Report():
+                if await self._work.report(action.task, action.values):
+                    self._pruned.add(action.task)
+            case Halt():
+                await self._halt(action)
+            case End():
+                await patiently(self._journal.end_launch, action.key, action.failure)
+                await self._refresh(action.key)
+            case Tell():
+                await self._work.tell(action)
+            case Record():
+                await self._work.record(action)
+            case Clean():
+                await self._board.clean(action.key)
+        self._boundary(action, "after")
+
+    async def _launch(self, action: Launch) -> None:
+        key = LaunchKey(sweep=self._sweep, task=action.task, number=action.number)
+        spec = self._work.spec(key)
+        self._keep(await patiently(self._journal.commit_launch, spec))
+        self._boundary(action, "between")
+        await self._board.launch(spec, self._work.resources)
+
+    async def _halt(self, action: Halt) -> None:
+        await patiently(self._journal.stop_launch, action.key, action.reason)
+        await self._refresh(action.key)
+        self._boundary(action, "between")
+        await self._board.stop(action.key)
+        self._signalled.add(action.key)
+
+    async def _refresh(self, key: LaunchKey) -> None:
+        for row in await patiently(self._journal.launches, key.sweep, key.task):
+            self._keep(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _News:
+    now: float
+    desired: Desired
+    events: tuple[EventRow, ...]
+    launches: tuple[LaunchRow, ...]

@@ -1,0 +1,290 @@
+"""The sampler's memory: an Optuna study, asked and told so that every call can be repeated.
+
+Optuna's ``ask`` on a database isn't atomic: killed half-way it leaves a running trial with part
+of its parameters. So parameters are sampled on a mirror in memory and stored whole with one
+``add_trial``. Reports and tells go to the mirror first too, where sampler and pruner work; the
+database is only written. After a restart the mirror is built from the database.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from modelyard.api import TrialState
+from modelyard.contract import Scalar
+from modelyard.errors import ModelyardError
+from modelyard.experiment.model import Experiment
+from modelyard.sweep.study_samplers import make_pruner, make_sampler
+from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
+
+_OUTCOME = "modelyard:outcome"
+"""User attribute that holds our own word for a trial's end, finer than Optuna's state."""
+
+_QMC_PREFIX = "qmc"
+"""Study attributes that say how far a quasi-random sequence has come."""
+
+_STATES = {
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    # Told FAIL, TPE goes on proposing the like; pruned with a violated constraint, it learns.
+    TrialState.INFEASIBLE: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+    TrialState.CANCELLED: OptunaState.FAIL,
+}
+
+_OPENING = Lock()
+"""Two threads that open a fresh file at once would both create its tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One trial as the study has it.
+
+    Args:
+        told: how it ended; None while it is open.
+        reported: highest step that was reported, 0 for none.
+    """
+
+    number: int
+    parameters: dict[str, Scalar]
+    told: TrialState | None = None
+    reported: int = 0
+
+
+class SweepStudy:
+    """An Optuna study of one sweep. All calls come from one thread.
+
+    Args:
+        storage: SQLAlchemy URL of Optuna's database.
+        name: the sweep's id.
+        experiment: sampler, pruner, objectives, seed and budget.
+        space: what is searched.
+
+    Raises:
+        ModelyardError: from every call, when the database can't be read or written.
+    """
+
+    def __init__(self, *, storage: str, name: str, experiment: Experiment, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._several = len(experiment.objective) > 1
+        directions = [objective.goal for objective in experiment.objective]
+        with _translated(storage):
+            self._storage = _open(storage)
+            self._study = optuna.create_study(
+                storage=self._storage, study_name=name, directions=directions, load_if_exists=True
+            )
+            stored = self._study.get_trials(deepcopy=False)
+        self._ids = [trial._trial_id for trial in stored]
+        self._told = [_outcome(trial) for trial in stored]
+        self._where = storage
+        self._cells = _grid(experiment, space)
+        self._mirror = optuna.create_study(
+            storage=InMemoryStorage(),
+            study_name=name,
+            directions=directions,
+            sampler=make_sampler(
+                experiment.search.sampler, seed=experiment.seed, asked=len(stored)
+            ),
+            pruner=make_pruner(experiment.search.pruner, epochs=experiment.trial_epochs),
+        )
+        self._mirror.add_trials(stored)
+        self._copy_sequence(self._storage, self._study, self._mirror._storage, self._mirror)
+
+    @property
+    def cells(self) -> int | None:
+        """Cells that a grid has, at most as many as trials are asked for; None without a grid."""
+        return None if self._cells is None else len(self._cells)
+
+    def trials(self) -> list[Asked]:
+        """All trials by number."""
+        return [self.trial(number) for number in range(len(self._ids))]
+
+    def ask(self, number: int) -> Asked:
+        """Sample and store trial ``number``; one that exists is returned as it is.
+
+        Trials are asked for in the order of their numbers.
+        """
+        if number > len(self._ids):
+            raise ValueError(f"trial {len(self._ids)} is to be asked for before {number}")
+        if number == len(self._mirror.get_trials(deepcopy=False)):
+            self._sample(number)
+        if number == len(self._ids):
+            with _translated(self._where):
+                self._copy_sequence(self._mirror._storage, self._mirror, self._storage, self._study)
+                self._study.add_trial(_copy(self._frozen(number)))
+                self._ids.append(self._study.get_trials(deepcopy=False)[-1]._trial_id)
+            self._told.append(None)
+        return self.trial(number)
+
+    def trial(self, number: int) -> Asked:
+        """One trial."""
+        frozen = self._frozen(number)
+        return Asked(
+            number=number,
+            parameters=dict(frozen.params),
+            told=self._told[number],
+            reported=max(frozen.intermediate_values, default=0),
+        )
+
+    def report(self, number: int, values: Sequence[tuple[int, float]]) -> bool:
+        """Show (step, value) pairs, oldest first; steps seen before are passed over.
+
+        Returns:
+            Whether the pruner wants the trial stopped; never with several objectives.
+        """
+        prune = False
+        for step, value in values:
+            if self._told[number] is not None or step <= self.trial(number).reported:
+                continue
+            with _translated(self._where):
+                self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+            mirror = self._mirror._storage
+            mirror.set_trial_intermediate_value(self._frozen(number)._trial_id, step, value)
+            if not self._several:
+                prune = self._mirror.pruner.prune(self._mirror, self._frozen(number)) or prune
+        return prune
+
+    def tell(self, number: int, state: TrialState, values: Sequence[float] = ()) -> None:
+        """Tell how a trial ended; it keeps the first end that it was told.
+
+        Args:
+            values: one for each objective of a complete trial; else empty.
+        """
+        if self._told[number] is not None:
+            return
+        if not self._frozen(number).state.is_finished():
+            if state is TrialState.INFEASIBLE:
+                self._violate(number)
+            given = list(values) if state is TrialState.COMPLETE else None
+            self._mirror.tell(number, given, _STATES[state])
+        with _translated(self._where):
+            self._store_end(number, state)
+        self._told[number] = state
+
+    def close(self) -> None:
+        """Close the connections of this thread."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._mirror.get_trials(deepcopy=False)[number]
+
+    def _sample(self, number: int) -> None:
+        if self._cells is None:
+            suggest(self._mirror.ask(), self._space)
+            return
+        cell = self._cells[number]
+        self._mirror.add_trial(
+            create_trial(
+                state=OptunaState.RUNNING,
+                params=cell,
+                distributions={name: distribution(self._space[name]) for name in cell},
+            )
+        )
+
+    def _violate(self, number: int) -> None:
+        mark = create_trial(state=OptunaState.RUNNING, constraints={"memory": 1.0})
+        for key, value in mark.system_attrs.items():
+            self._mirror._storage.set_trial_system_attr(self._frozen(number)._trial_id, key, value)
+
+    def _store_end(self, number: int, state: TrialState) -> None:
+        frozen, trial_id = self._frozen(number), self._ids[number]
+        known = self._storage.get_trial(trial_id)
+        if known.state.is_finished():
+            return  # stored, and the answer was lost
+        for key, value in frozen.system_attrs.items():
+            if known.system_attrs.get(key) != value:
+                self._storage.set_trial_system_attr(trial_id, key, value)
+        self._storage.set_trial_user_attr(trial_id, _OUTCOME, state.value)
+        self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
+
+    @staticmethod
+    def _copy_sequence(source: Any, of: optuna.Study, target: Any, to: optuna.Study) -> None:
+        known = target.get_study_system_attrs(to._study_id)
+        for key, value in source.get_study_system_attrs(of._study_id).items():
+            if key.startswith(_QMC_PREFIX) and known.get(key) != value:
+                target.set_study_system_attr(to._study_id, key, value)
+
+
+def _grid(experiment: Experiment, space: Space) -> list[dict[str, Scalar]] | None:
+    sampler = experiment.search.sampler
+    if sampler.name != "grid":
+        return None
+    steps = sampler.options.get("steps", GRID_STEPS)
+    return cells(
+        space,
+        steps=steps if isinstance(steps, int) else GRID_STEPS,
+        seed=experiment.seed,
+        limit=experiment.budget.trials,
+    )
+
+
+def _open(url: str) -> RDBStorage:
+    with _OPENING:
+        if not url.startswith("sqlite"):
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        _use_wal(url)
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 10}})
+        event.listen(storage.engine, "connect", _on_connect)
+        storage.engine.dispose()
+        return storage
+
+
+def _use_wal(url: str) -> None:
+    # Set before Optuna opens the file: a WAL commit costs a third, and readers never block it.
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)
+    try:
+        connection.execute("pragma journal_mode = wal")
+    except sqlite3.Error as error:
+        raise ModelyardError(_sentence(url, error)) from error
+    finally:
+        connection.close()
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.execute("pragma synchronous = normal")
+
+
+def _outcome(trial: FrozenTrial) -> TrialState | None:
+    if not trial.state.is_finished():
+        return None
+    if _OUTCOME in trial.user_attrs:
+        return TrialState(trial.user_attrs[_OUTCOME])
+    return next(ours for ours, theirs in _STATES.items() if theirs is trial.state)
+
+
+def _copy(frozen: FrozenTrial) -> FrozenTrial:
+    return create_trial(
+        state=OptunaState.RUNNING,
+        params=frozen.params,
+        distributions=frozen.distributions,
+        user_attrs=frozen.user_attrs,
+        system_attrs=frozen.system_attrs,
+    )
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
+        raise ModelyardError(_sentence(url, error.__cause__ or error)) from error
+
+
+def _sentence(url: str, error: BaseException) -> str:
+    where = url.rpartition("@")[2].removeprefix("sqlite:///")
+    return f"The study's database {where} can't be used: {getattr(error, 'orig', error)}."

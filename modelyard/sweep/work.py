@@ -1,0 +1,93 @@
+"""What a reconciler works on: the trials of a sweep, or the one task of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelyard.api import Desired, TrialState
+from modelyard.contract import LaunchKey, TrialSpec
+from modelyard.executor import Resources
+from modelyard.experiment import model
+from modelyard.sweep.world import Finish, Policy, Record, Tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task as the sampler and the journal have it.
+
+    Args:
+        told: the end it was told, None while it is open.
+        recorded: its state in the journal.
+        reported: highest step that the sampler has seen.
+    """
+
+    task: str
+    told: TrialState | None = None
+    recorded: TrialState | None = None
+    reported: int = 0
+
+
+class Work(Protocol):
+    """Carries out what concerns sampler and journal. Every call can be repeated.
+
+    Calls of one task come one after another; those of different tasks may overlap.
+    """
+
+    @property
+    def metric(self) -> str | None: ...  # key of Metrics events that is reported
+
+    @property
+    def resources(self) -> Resources: ...
+
+    def tasks(self) -> Sequence[Task]: ...
+
+    def policy(self, desired: Desired) -> Policy: ...
+
+    def spec(self, key: LaunchKey) -> TrialSpec: ...
+
+    async def ask(self, task: str) -> None: ...
+
+    async def report(self, task: str, values: Sequence[tuple[int, float]]) -> bool: ...
+
+    async def tell(self, action: Tell) -> None: ...
+
+    async def record(self, action: Record) -> None: ...
+
+    async def finish(self, action: Finish) -> None: ...
+
+
+def resources_of(wanted: model.Resources, *, devices: int) -> Resources:
+    """What one launch needs here: GPUs only as far as the machine has any.
+
+    Args:
+        wanted: the experiment's section.
+        devices: GPUs of this machine.
+    """
+    return Resources(
+        cpus=wanted.cpus,
+        threads=wanted.threads,
+        memory_bytes=memory_bytes(wanted.memory),
+        gpus=min(wanted.gpus, devices),
+    )
+
+
+_UNITS = {
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+}
+
+
+def memory_bytes(quantity: str) -> int:
+    """Bytes of a quantity as Kubernetes writes it: ``512Mi``, ``1.5G``, ``1073741824``."""
+    for unit, size in _UNITS.items():
+        if quantity.endswith(unit):
+            return int(float(quantity.removesuffix(unit)) * size)
+    return int(float(quantity))
