@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Changes:
     """Counts the changes of each sweep and wakes those who wait.
 
-    ``notify`` may be called from any thread; everything else belongs to the event loop.
+    ``notify`` and ``posted`` may be called from any thread; the rest belongs to the event loop.
 
     Args:
         loop: the server's event loop.
@@ -22,12 +22,22 @@ class Changes:
         self._loop = loop
         self._counts: Counter[str] = Counter()
         self._waiting: set[asyncio.Event] = set()
+        self._listeners: list[Callable[[str], None]] = []
         self.closed = False
 
     def notify(self, *sweeps: str) -> None:
         """Something of these sweeps has changed and can be read by now."""
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             self._loop.call_soon_threadsafe(self._ring, sweeps)
+
+    def posted(self, *sweeps: str) -> None:
+        """Trials of these sweeps have posted: a change that listeners hear of too."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell, sweeps)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Have ``listener`` called with a sweep's id whenever its trials have posted."""
+        self._listeners.append(listener)
 
     def close(self) -> None:
         """No more changes will come: whoever waits is let go."""
@@ -55,6 +65,12 @@ class Changes:
                 while self.count(sweep) == known and not self.closed:
                     woken.clear()
                     await woken.wait()
+
+    def _tell(self, sweeps: tuple[str, ...]) -> None:
+        self._ring(sweeps)
+        for listener in self._listeners:
+            for sweep in sweeps:
+                listener(sweep)
 
     def _ring(self, sweeps: tuple[str, ...]) -> None:
         self._counts.update(sweeps)

@@ -9,12 +9,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from modelyard.api import Health
+from modelyard.registry.recorder import Recorder
 from modelyard.server.changes import Changes
 from modelyard.server.intake import Intake
 from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.server.measures import Measures
 from modelyard.server.owners import OwnerWatch
+from modelyard.server.stages import Stages
 from modelyard.server.stream import Stream
 from modelyard.server.supervisor import Supervisor
 from modelyard.settings import Settings
@@ -25,21 +27,25 @@ class Core:
     """One running server.
 
     Args:
+        run: the run that it lives and dies with, None for a server that stays.
         epoch: of its lease; part of every ETag, so that a client notices another server.
         health: asks each dependency how it is.
         shutdown: ends the server, with a reason for the log.
     """
 
     settings: Settings
+    run: str | None
+    epoch: int
     journal: LiveJournal
     changes: Changes
+    measures: Measures
     intake: Intake
     stream: Stream
+    recorder: Recorder
+    library: Library
+    stages: Stages
     supervisor: Supervisor
     owners: OwnerWatch
-    library: Library
-    measures: Measures
-    epoch: int
     health: Callable[[], Health]
     shutdown: Callable[[str], None]
     hosts: frozenset[str] = field(default=frozenset({"127.0.0.1", "localhost", "[::1]"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from modelyard.api import FailureView, Owner
@@ -10,10 +10,11 @@ from modelyard.contract import Batch, LaunchKey, Metrics, Stop
 from modelyard.journal.database import Database
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
+from modelyard.server.changes import Changes
 
 
 class LiveJournal(Journal):
-    """The journal of this server; every change that a view shows is told to ``changed``.
+    """The journal of this server; every change that a view shows rings there.
 
     It keeps two things in memory, since the intake answers each post from them: why launches are
     to stop, and the newest metrics of running tasks. Both are rebuilt by what happens next.
@@ -21,21 +22,12 @@ class LiveJournal(Journal):
     Args:
         database: a migrated database.
         lease_seconds: age at which somebody else's lease is void.
-        changed: called with a sweep's id after each commit, from any thread; must not block.
-        heard: the same, only when trials have posted.
+        changes: told after each commit, from whatever thread.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        lease_seconds: float,
-        changed: Callable[[str], None],
-        heard: Callable[[str], None],
-    ) -> None:
+    def __init__(self, database: Database, *, lease_seconds: float, changes: Changes) -> None:
         super().__init__(database, lease_seconds=lease_seconds)
-        self._changed = changed
-        self._heard = heard
+        self._changes = changes
         self._stops: dict[LaunchKey, Stop] = {}
         self._latest: dict[tuple[str, str], Metrics] = {}
 
@@ -60,39 +52,39 @@ class LiveJournal(Journal):
 
     def create_sweep(self, sweep: str, request: Any, document: Any) -> SweepRow:
         row = super().create_sweep(sweep, request, document)
-        self._changed(row.id)
+        self._changes.notify(row.id)
         return row
 
     def update_sweep(self, sweep: str, **changes: Any) -> SweepRow:
         row = super().update_sweep(sweep, **changes)
-        self._changed(sweep)
+        self._changes.notify(sweep)
         return row
 
     def set_owner(self, sweep: str, owner: Owner | None) -> None:
         super().set_owner(sweep, owner)
-        self._changed(sweep)
+        self._changes.notify(sweep)
 
     def begin_stage(self, sweep: str, stage: str) -> StageRow:
         row = super().begin_stage(sweep, stage)
-        self._changed(sweep)
+        self._changes.notify(sweep)
         return row
 
     def restart_stage(self, sweep: str, stage: str) -> StageRow:
         row = super().restart_stage(sweep, stage)
-        self._changed(sweep)
+        self._changes.notify(sweep)
         return row
 
     def end_stage(self, row: StageRow) -> None:
         super().end_stage(row)
-        self._changed(row.sweep)
+        self._changes.notify(row.sweep)
 
     def put_trial(self, row: TrialRow) -> None:
         super().put_trial(row)
-        self._changed(row.sweep)
+        self._changes.notify(row.sweep)
 
     def set_run(self, sweep: str, number: int, run: str) -> None:
         super().set_run(sweep, number, run)
-        self._changed(sweep)
+        self._changes.notify(sweep)
 
     def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
         super().stop_launch(key, reason)
@@ -101,16 +93,14 @@ class LiveJournal(Journal):
     def end_launch(self, key: LaunchKey, failure: FailureView | None = None) -> None:
         super().end_launch(key, failure)
         self._stops.pop(key, None)
-        self._changed(key.sweep)
+        self._changes.notify(key.sweep)
 
     def append(self, batches: Sequence[tuple[LaunchKey, Batch]]) -> list[int | Exception]:
         answers = super().append(batches)
         for (key, batch), answer in zip(batches, answers, strict=True):
             if not isinstance(answer, Exception):
                 self._note(key, batch)
-        for sweep in {key.sweep for key, _ in batches}:
-            self._changed(sweep)
-            self._heard(sweep)
+        self._changes.posted(*{key.sweep for key, _ in batches})
         return answers
 
     def _note(self, key: LaunchKey, batch: Batch) -> None:

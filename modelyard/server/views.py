@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from modelyard.api import (
     Counts,
@@ -19,7 +17,9 @@ from modelyard.api import (
     TrialView,
 )
 from modelyard.contract import Log, Metrics
+from modelyard.experiment.model import Objective
 from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
+from modelyard.sweep.winner import choose_winner
 
 RAN = (TrialState.COMPLETE, TrialState.PRUNED)
 """Ends that tell how long a trial takes; failures end at any time."""
@@ -48,7 +48,7 @@ def sweep_view(
     counts = Counts(**Counter(str(view.state) for view in views))
     total = row.trials or row.experiment["budget"]["trials"]
     mean = _mean([view.seconds for view in views if view.state in RAN])
-    front = pareto_front(views, goals(row))
+    winner = choose_winner(trials, objectives(row))
     return SweepView(
         id=row.id,
         name=row.name,
@@ -61,8 +61,8 @@ def sweep_view(
         seconds=(row.ended_at or now) - row.created_at,
         total=total,
         counts=counts,
-        best=views_by_number(views)[front[0]] if front else None,
-        front=front if len(goals(row)) > 1 else (),
+        best=next((v for v in views if winner.best and v.number == winner.best.number), None),
+        front=winner.front if len(objectives(row)) > 1 else (),
         mean_trial_seconds=mean,
         eta_seconds=eta(views, total=total, mean=mean) if _going(row) else None,
         notes=row.notes,
@@ -154,33 +154,6 @@ def log_page(rows: Sequence[EventRow], *, after: int) -> LogPage:
     return LogPage(lines=lines, cursor=rows[-1].id if rows else after)
 
 
-def goals(row: SweepRow) -> tuple[str, ...]:
-    """The good direction of each objective, ``maximize`` or ``minimize``."""
-    objectives: list[dict[str, Any]] = row.experiment["objective"]
-    return tuple(objective["goal"] for objective in objectives)
-
-
-def pareto_front(views: Sequence[TrialView], goals: Sequence[str]) -> tuple[int, ...]:
-    """Numbers of the complete trials that no other beats in every objective.
-
-    With one objective these are the best and its ties; the earliest comes first. With several
-    the order is by the first objective.
-    """
-    signs = [1.0 if goal == "maximize" else -1.0 for goal in goals]
-    points = {
-        view.number: tuple(sign * value for sign, value in zip(signs, view.values, strict=True))
-        for view in views
-        if view.state is TrialState.COMPLETE and len(view.values) == len(signs)
-        if all(math.isfinite(value) for value in view.values)
-    }
-    front = [
-        number
-        for number, point in points.items()
-        if not any(_dominates(other, point) for other in points.values())
-    ]
-    return tuple(sorted(front, key=lambda number: (*(-x for x in points[number]), number)))
-
-
 def eta(views: Sequence[TrialView], *, total: int, mean: float | None) -> float | None:
     """Seconds until ``total`` trials have ended, None while no trial tells how long one takes.
 
@@ -198,13 +171,9 @@ def eta(views: Sequence[TrialView], *, total: int, mean: float | None) -> float 
     return (work + max(0, left - len(running)) * mean) / max(1, len(running))
 
 
-def views_by_number(views: Sequence[TrialView]) -> dict[int, TrialView]:
-    """Trials by their number."""
-    return {view.number: view for view in views}
-
-
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+def objectives(row: SweepRow) -> tuple[Objective, ...]:
+    """What the sweep's trials are judged by."""
+    return tuple(Objective.model_validate(one) for one in row.experiment["objective"])
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,0 +1,69 @@
+"""How the server and what it depends on are: asked anew each time."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import modelyard
+from modelyard.api import Health
+from modelyard.errors import ModelyardError
+from modelyard.server.live import LiveJournal
+from modelyard.server.stages import Stages
+from modelyard.settings import Paths
+
+NEEDED = ("journal", "executor")
+"""Without these nothing can be run. The others catch up once they are back."""
+
+
+class Checks:
+    """Asks each dependency.
+
+    Args:
+        journal: read once.
+        stages: knows whether the executor still reports.
+        paths: where Optuna's and MLflow's files lie.
+        epoch: of the lease.
+    """
+
+    def __init__(self, *, journal: LiveJournal, stages: Stages, paths: Paths, epoch: int) -> None:
+        self._journal = journal
+        self._stages = stages
+        self._paths = paths
+        self._epoch = epoch
+
+    def look(self) -> Health:
+        """The state now; ``ok`` while sweeps can be run."""
+        checks = {
+            "journal": self._read_journal(),
+            "optuna": _read_file(self._paths.optuna),
+            "mlflow": _read_file(self._paths.mlflow),
+            "executor": "ok" if self._stages.executing else "the executor doesn't report",
+        }
+        well = all(checks[name] == "ok" for name in NEEDED)
+        return Health(
+            status="ok" if well else "failing",
+            version=modelyard.__version__,
+            epoch=self._epoch,
+            checks=checks,
+        )
+
+    def _read_journal(self) -> str:
+        try:
+            self._journal.now()
+        except ModelyardError as error:
+            return str(error)
+        return "ok"
+
+
+def _read_file(file: Path) -> str:
+    """Whether a SQLite file can be read; one that isn't there yet is made when needed."""
+    if not file.exists():
+        return "ok"
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=1)) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        return f"{file} can't be read: {error}"
+    return "ok"

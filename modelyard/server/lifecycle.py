@@ -1,0 +1,217 @@
+"""The server from its start to its end: lease, parts, address, and an orderly way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+
+from modelyard.errors import ModelyardError
+from modelyard.journal.database import Database
+from modelyard.journal.journal import migrate
+from modelyard.local import services
+from modelyard.local.executor import LocalExecutor
+from modelyard.registry.recorder import Recorder
+from modelyard.registry.tracking import Tracking
+from modelyard.server import service_file
+from modelyard.server.app import create_app
+from modelyard.server.changes import Changes
+from modelyard.server.core import Core
+from modelyard.server.flowwatch import FlowWatch
+from modelyard.server.health import Checks
+from modelyard.server.intake import Intake
+from modelyard.server.lease import leased
+from modelyard.server.library import Library
+from modelyard.server.live import LiveJournal
+from modelyard.server.measures import Measures
+from modelyard.server.owners import OwnerWatch
+from modelyard.server.stages import Stages
+from modelyard.server.stream import Stream
+from modelyard.server.supervisor import Supervisor
+from modelyard.server.web import HOST, Web, listen
+from modelyard.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class Ending:
+    """The one place that says that the server is to end, and why. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.error: ModelyardError | None = None
+
+    def ask(self, reason: str) -> None:
+        """End in good order."""
+        if not self._wanted.is_set():
+            LOG.info("ending: %s", reason)
+            self._wanted.set()
+
+    def fail(self, error: ModelyardError) -> None:
+        """End because of an error; from any thread."""
+        with suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._fail, error)
+
+    async def wait(self) -> None:
+        """Until somebody asks."""
+        await self._wanted.wait()
+
+    def _fail(self, error: ModelyardError) -> None:
+        if self.error is None:
+            LOG.critical("ending at once: %s", error)
+            self.error = error
+        self._wanted.set()
+
+
+async def serve(settings: Settings, *, port: int | None, run: str | None) -> None:
+    """Be the server of a home until told to end by a signal, a client or its run's end.
+
+    Args:
+        settings: of the installation.
+        port: to listen on; None takes the next free from 4300.
+        run: the run that this server lives and dies with.
+
+    Raises:
+        InputError: the home can't be written, or the port is taken.
+        LeaseLost: another server took the journal over.
+        ModelyardError: another server holds the home, or a store can't be opened.
+    """
+    services.prepare_home(settings.paths)
+    ending = Ending()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.ask, f"{number.name} was received")
+    with listen(port) as listener:
+        address = f"http://{HOST}:{listener.getsockname()[1]}"
+        async with AsyncExitStack() as stack:
+            core = await _hold(stack, settings, address, run, ending)
+            web = Web(create_app(core), listener)
+            await web.start()
+            stack.push_async_callback(web.stop)
+            stack.callback(core.changes.close)
+            await _work(stack, core)
+            service_file.write(settings.paths, address=address, run=core.run)
+            stack.callback(service_file.remove, settings.paths)
+            LOG.info("ready at %s", address)
+            await ending.wait()
+    if ending.error is not None:
+        raise ending.error
+    LOG.info("ended")
+
+
+async def _hold(
+    stack: AsyncExitStack, settings: Settings, address: str, run: str | None, ending: Ending
+) -> Core:
+    """Migrate, take the lease, and build the parts around the journal."""
+    paths = settings.paths
+    started_for = service_file.own(paths)
+    changes = Changes(asyncio.get_running_loop())
+    url = f"sqlite:///{paths.journal}"
+    await asyncio.to_thread(migrate, url)
+    journal = LiveJournal(Database(url), lease_seconds=settings.lease_seconds, changes=changes)
+    epoch = await stack.enter_async_context(
+        leased(journal, address, lease_seconds=settings.lease_seconds, lost=ending.fail)
+    )
+    return build(
+        settings,
+        journal=journal,
+        changes=changes,
+        epoch=epoch,
+        address=address,
+        run=run or (started_for.run if started_for is not None else None),
+        ending=ending,
+    )
+
+
+def build(
+    settings: Settings,
+    *,
+    journal: LiveJournal,
+    changes: Changes,
+    epoch: int,
+    address: str,
+    run: str | None,
+    ending: Ending,
+) -> Core:
+    """All parts of a server, none of them started."""
+    paths = settings.paths
+    tracking = Tracking(f"sqlite:///{paths.mlflow}", str(paths.mlflow_artifacts))
+    library = Library(tracking, paths)
+    measures = Measures()
+    stages = Stages(
+        journal=journal,
+        executor=LocalExecutor(paths=paths),
+        library=library,
+        settings=settings,
+        address=address,
+    )
+    supervisor = Supervisor(journal, stages)
+    changes.listen(stages.wake)
+    return Core(
+        settings=settings,
+        run=run,
+        epoch=epoch,
+        journal=journal,
+        changes=changes,
+        measures=measures,
+        intake=Intake(journal, measures, lost=ending.fail),
+        stream=Stream(journal, changes),
+        recorder=Recorder(journal, tracking),
+        library=library,
+        stages=stages,
+        supervisor=supervisor,
+        owners=OwnerWatch(
+            journal,
+            supervisor,
+            paths=paths,
+            seconds=settings.owner_seconds,
+            run=run,
+            shutdown=ending.ask,
+        ),
+        health=Checks(journal=journal, stages=stages, paths=paths, epoch=epoch).look,
+        shutdown=ending.ask,
+    )
+
+
+async def _work(stack: AsyncExitStack, core: Core) -> None:
+    """Start what works behind the routes; the stack ends it in the reverse order.
+
+    Trials are stopped while the intake still takes their last words.
+    """
+    core.intake.start()
+    stack.callback(core.intake.stop)
+    stack.callback(core.stream.close)
+    core.recorder.start()  # imports MLflow in its thread, now that the port answers
+    stack.push_async_callback(asyncio.to_thread, core.recorder.stop)
+    core.changes.listen(lambda _: core.recorder.wake())
+    http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=5.0))
+    flows = FlowWatch(
+        core.journal,
+        core.supervisor,
+        service=core.settings.paths.service("prefect"),
+        http=http,
+    )
+    core.stages.start()
+    stack.push_async_callback(core.stages.close)
+    stack.push_async_callback(core.supervisor.close)
+    await core.supervisor.resume()
+    for watch in (core.owners.watch(), flows.watch()):
+        await stack.enter_async_context(_running(watch))
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do something beside the block, for as long as it runs."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

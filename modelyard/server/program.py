@@ -1,0 +1,45 @@
+"""The server's command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelyard.errors import ModelyardError
+from modelyard.server import lifecycle, logs
+from modelyard.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the server of a home until it is told to end.
+
+    Returns:
+        The exit code: 0 when it ended in good order, 2 for a home or port that can't be used,
+        1 when another server holds the home or takes it over.
+    """
+    given = _parser().parse_args(arguments)
+    logs.configure()
+    settings = Settings() if given.home is None else Settings(home=given.home)
+    try:
+        asyncio.run(lifecycle.serve(settings, port=given.port, run=given.run))
+    except ModelyardError as error:
+        LOG.critical("%s", error)
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m modelyard.server", description="The server of one Modelyard home."
+    )
+    parser.add_argument("--home", type=Path, help="folder of the installation")
+    parser.add_argument("--port", type=int, help="port on 127.0.0.1; else the next free from 4300")
+    parser.add_argument("--run", help="id of the run that this server lives and dies with")
+    return parser

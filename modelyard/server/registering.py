@@ -1,0 +1,37 @@
+"""What the registry is given: the model with all that its evidence comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelyard.data.card import DataCard
+from modelyard.journal.rows import SweepRow
+from modelyard.registry.register import Candidate
+from modelyard.server import handover
+from modelyard.server.live import LiveJournal
+from modelyard.store import store_for
+
+
+def candidate_of(journal: LiveJournal, sweep: SweepRow) -> Candidate:
+    """The sweep's model as evaluated, its files verified.
+
+    Raises:
+        ModelyardError: an earlier stage isn't complete.
+        DigestMismatch: a file isn't what its digest says.
+    """
+    prepared = handover.outcome(journal, sweep.id, "prepare")
+    spec, evaluation = handover.accepted(journal, sweep.id, "evaluate")
+    return Candidate(
+        sweep=sweep,
+        winner=handover.winner(journal, sweep).trial,
+        model=_fetched(spec.inputs["model"]),
+        snapshot=_fetched(str(prepared["snapshot"])),
+        card=DataCard.model_validate(prepared["card"]),
+        data_digest=str(prepared["digest"]),
+        evaluation=evaluation,
+        champion=spec.inputs.get("champion"),
+    )
+
+
+def _fetched(uri: str) -> Path:
+    return store_for(uri).fetch(uri)
