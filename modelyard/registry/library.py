@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,7 +34,12 @@ LOUD = {
 
 
 def quieten() -> None:
-    """Set what MLflow reads at import; variables that the user set stay."""
+    """Set what MLflow reads at import; variables that the user set stay.
+
+    Its own modules use what pandas and SQLAlchemy deprecate, and are warned of it; there is
+    nothing that a user could do.
+    """
+    warnings.filterwarnings("ignore", module="mlflow")
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     for name, level in LOUD.items():
@@ -48,6 +54,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
     """
     quieten()
     import mlflow
+    import mlflow.pyfunc
     from mlflow import MlflowClient
 
     quieten()  # the import sets its own levels

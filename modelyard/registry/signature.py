@@ -117,10 +117,10 @@ def _column(card: ColumnCard, column: Column) -> ColSpec:
 
 
 def _images(rows: Rows) -> np.ndarray[Any, Any]:
-    """Images without a channel axis of one; bytes stay, other numbers as numpy has them."""
+    """Images (n, H, W) or (n, H, W, C), as float64: what numpy makes of numbers and JSON."""
     images = rows.images
     if images is None:
         raise ValueError("rows of a table hold no images")
     if images.shape[-1] == 1:
         images = images[..., 0]
-    return images if images.dtype == np.uint8 else images.astype(np.float64)
+    return images.astype(np.float64)

@@ -50,7 +50,7 @@ def test_numbers_of_the_input_example_are_doubles() -> None:
 
 
 def test_images_of_one_channel_come_without_its_axis() -> None:
-    """(n, H, W, 1) is sent as (n, H, W); bytes stay bytes, other numbers are float64."""
+    """(n, H, W, 1) is sent as (n, H, W), and all numbers as numpy makes them from JSON."""
     grey = Rows(columns={}, images=np.ones((7, 2, 3, 1), dtype=np.float32))
     coloured = Rows(columns={}, images=np.ones((7, 2, 3, 3), dtype=np.uint8))
     assert np.shape(example(grey)["instances"]) == (5, 2, 3)

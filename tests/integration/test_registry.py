@@ -1,0 +1,305 @@
+"""Versions, lineage and aliases in a real MLflow store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.api import Desired, SweepState, TrialState
+from modelyard.contract import TrialResult
+from modelyard.errors import DigestMismatch, InputError, ModelyardError
+from modelyard.experiment.model import Experiment
+from modelyard.journal.rows import SweepRow, TrialRow
+from modelyard.registry import versions
+from modelyard.registry.aliases import Verdict
+from modelyard.registry.register import Candidate, Registered, register
+from modelyard.registry.tracking import Tracking
+from tests.support.packed import Packed, image_model, table_model
+
+pytestmark = [
+    pytest.mark.integration,
+    # MLflow's own modules use what pandas and SQLAlchemy deprecate.
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+]
+
+GATE = {"metric": "accuracy", "relation": "at_least", "limit": 0.9, "value": 0.95, "passed": True}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    return table_model(tmp_path_factory.mktemp("table"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the module: a fresh one takes seconds to migrate. Models differ by name."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def tracking(home: Path) -> Tracking:
+    opened = Tracking(f"sqlite:///{home}/mlflow.db", str(home / "mlflow-artifacts"))
+    opened.open()
+    return opened
+
+
+def sweep(identity: str, name: str, **register_section: Any) -> SweepRow:
+    experiment = Experiment.model_validate(
+        {"name": name, "data": {"source": "x.csv", "target": "y"}, "register": register_section}
+    )
+    return SweepRow(
+        id=identity,
+        name=name,
+        project="default",
+        experiment=experiment.to_document(),
+        document="d" * 64,
+        state=SweepState.RUNNING,
+        desired=Desired.RUNNING,
+        message="",
+        created_at=1.7e9,
+        tags={"git_commit": "abc123"},
+    )
+
+
+def candidate(
+    packed: Packed,
+    identity: str,
+    name: str,
+    accuracy: float,
+    *,
+    champion: tuple[str | None, float] | None = None,
+    gates: tuple[dict[str, Any], ...] = (GATE,),
+    **register_section: Any,
+) -> Candidate:
+    """What a sweep hands over; ``champion`` is the URI it was measured against, and its value."""
+    measured = None if champion is None else {"metrics": {"accuracy": champion[1]}}
+    return Candidate(
+        sweep=sweep(identity, name, **register_section),
+        winner=TrialRow(
+            sweep=identity,
+            number=4,
+            state=TrialState.COMPLETE,
+            parameters={"n_estimators": 8},
+            run="r" * 32,
+        ),
+        model=packed.model,
+        snapshot=packed.snapshot,
+        card=packed.card,
+        data_digest=packed.digest,
+        evaluation=TrialResult(
+            metrics={"accuracy": accuracy, "f1": accuracy},
+            outcome={"gates": list(gates), "champion": measured},
+        ),
+        champion=None if champion is None else champion[0],
+    )
+
+
+def against_champion(
+    tracking: Tracking, packed: Packed, identity: str, name: str, accuracy: float, other: float
+) -> Registered:
+    uri = versions.champion_model(tracking, name)
+    return register(tracking, candidate(packed, identity, name, accuracy, champion=(uri, other)))
+
+
+def test_the_first_version_becomes_champion_with_its_lineage(
+    tracking: Tracking, table: Packed
+) -> None:
+    """Version 1.0.0 carries metrics, gates, and where it comes from."""
+    made = register(tracking, candidate(table, "sweep001", "first", 0.95))
+    version = made.version
+    assert (version.version, version.semantic, version.aliases) == (1, "1.0.0", ("champion",))
+    assert (made.decision.verdict, version.gap) == (Verdict.CHAMPION, None)
+    assert version.metrics == {"accuracy": 0.95, "f1": 0.95}
+    assert [gate.metric for gate in version.gates] == ["accuracy"]
+    wanted = {
+        "modelyard.sweep": "sweep001",
+        "modelyard.trial": "4",
+        "modelyard.data_digest": table.digest,
+        "modelyard.experiment_digest": "d" * 64,
+        "modelyard.git_commit": "abc123",
+        "modelyard.seed": "7",
+    }
+    assert wanted.items() <= version.tags.items()
+    run = tracking.client.get_run(version.tags["modelyard.run"])
+    assert run.data.tags["modelyard.kind"] == "sweep"
+
+
+def test_registering_a_sweep_again_changes_nothing(tracking: Tracking, table: Packed) -> None:
+    """A repeated stage returns the recorded version, and moves no alias."""
+    given = candidate(table, "sweep002", "again", 0.95)
+    first = register(tracking, given)
+    tracking.client.delete_registered_model_alias("again", "champion")
+    second = register(tracking, given)
+    assert (second.version.version, second.version.aliases) == (1, ())
+    assert second.decision == first.decision
+    assert len(versions.versions(tracking, "again")) == 1
+
+
+def test_a_register_that_was_cut_short_is_finished(tracking: Tracking, table: Packed) -> None:
+    """A crash between version and aliases leaves nothing that the next try can't finish."""
+    given = candidate(table, "sweep003", "cut", 0.95)
+    register(tracking, given)
+    tracking.client.delete_registered_model_alias("cut", "champion")
+    tracking.client.delete_model_version_tag("cut", "1", "modelyard.settled")
+    assert register(tracking, given).version.aliases == ("champion",)
+
+
+def test_a_better_version_becomes_champion_and_can_be_rolled_back(
+    tracking: Tracking, table: Packed
+) -> None:
+    """The old champion becomes previous; a rollback swaps both, and another swaps back."""
+    register(tracking, candidate(table, "sweep010", "better", 0.95))
+    made = against_champion(tracking, table, "sweep011", "better", 0.96, 0.95)
+    assert (made.version.version, made.version.semantic) == (2, "1.1.0")
+    assert made.version.aliases == ("champion",)
+    assert made.version.gap == pytest.approx(0.01)
+    assert made.version.tags["modelyard.parent_version"] == "1"
+    assert versions.aliases(tracking, "better") == {"champion": 2, "previous": 1}
+    assert versions.rollback(tracking, "better").version == 1
+    assert versions.aliases(tracking, "better") == {"champion": 1, "previous": 2}
+    assert versions.rollback(tracking, "better").version == 2
+
+
+def test_a_worse_version_becomes_challenger(tracking: Tracking, table: Packed) -> None:
+    """The champion stays, and the gap is kept on the challenger."""
+    register(tracking, candidate(table, "sweep020", "worse", 0.95))
+    made = against_champion(tracking, table, "sweep021", "worse", 0.90, 0.95)
+    assert made.version.aliases == ("challenger",)
+    assert made.version.gap == pytest.approx(-0.05)
+    assert versions.aliases(tracking, "worse") == {"champion": 1, "challenger": 2}
+
+
+def test_a_rejected_version_keeps_its_evidence(tracking: Tracking, table: Packed) -> None:
+    """The version is there, with the gate that refused it, and serves nowhere."""
+    failed = {**GATE, "value": 0.8, "passed": False}
+    made = register(tracking, candidate(table, "sweep030", "refused", 0.8, gates=(failed,)))
+    assert made.version.aliases == ("rejected",)
+    assert made.version.gates[0].passed is False
+    assert made.version.tags["modelyard.verdict"] == "rejected"
+    assert versions.champion_model(tracking, "refused") is None
+    with pytest.raises(InputError, match="nothing can be undone"):
+        versions.rollback(tracking, "refused")
+
+
+def test_a_champion_that_changed_meanwhile_is_not_replaced(
+    tracking: Tracking, table: Packed
+) -> None:
+    """Who wasn't measured on these rows isn't judged by them."""
+    register(tracking, candidate(table, "sweep040", "meanwhile", 0.95))
+    made = register(tracking, candidate(table, "sweep041", "meanwhile", 0.99))
+    assert made.version.aliases == ("challenger",)
+    assert "became champion while this model was evaluated" in made.decision.sentence
+
+
+def test_other_columns_make_a_major_version(
+    tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
+    """A caller of 1.x could not call it: it is 2.0.0."""
+    register(tracking, candidate(table, "sweep050", "columns", 0.95))
+    narrow = table_model(tmp_path, drop=("age",))
+    made = against_champion(tracking, narrow, "sweep051", "columns", 0.96, 0.95)
+    assert made.version.semantic == "2.0.0"
+
+
+def test_an_alias_of_ones_own_serves_instead_of_champion(tracking: Tracking, table: Packed) -> None:
+    """``register.alias`` names the alias of the version that serves."""
+    made = register(tracking, candidate(table, "sweep060", "alias", 0.95, alias="production"))
+    assert made.version.aliases == ("production",)
+    assert versions.champion_model(tracking, "alias", "production") is not None
+
+
+@pytest.mark.parametrize("alias", ["latest", "v3", "previous", "challenger"])
+def test_an_alias_with_another_meaning_is_refused(
+    tracking: Tracking, table: Packed, alias: str
+) -> None:
+    """MLflow's own aliases and ours can't be the champion's."""
+    with pytest.raises(InputError, match=alias):
+        register(tracking, candidate(table, "sweep070", "refused-alias", 0.95, alias=alias))
+    assert versions.versions(tracking, "refused-alias") == []
+
+
+def test_an_objective_that_was_not_evaluated_is_said(tracking: Tracking, table: Packed) -> None:
+    """The metric that decides must be there."""
+    given = candidate(table, "sweep080", "unevaluated", 0.95)
+    without = replace(given, evaluation=TrialResult(metrics={"f1": 0.9}))
+    with pytest.raises(ModelyardError, match="accuracy was not evaluated"):
+        register(tracking, without)
+
+
+def test_a_version_changed_on_disk_is_not_handed_out(tracking: Tracking, table: Packed) -> None:
+    """Each file is what was registered, or nothing is served."""
+    register(tracking, candidate(table, "sweep090", "changed", 0.95))
+    folder = versions.version_folder(tracking, "changed", 1)
+    assert json.loads((folder / "example.json").read_text())["dataframe_records"]
+    description = folder / "model.json"
+    description.write_text(description.read_text() + " ")
+    with pytest.raises(DigestMismatch, match=r"model\.json"):
+        versions.version_folder(tracking, "changed", 1)
+
+
+def test_an_unknown_version_is_named_with_the_known_ones(tracking: Tracking, table: Packed) -> None:
+    """The error lists what there is."""
+    register(tracking, candidate(table, "sweep100", "known", 0.95))
+    with pytest.raises(InputError, match="no version 7; there are: 1"):
+        versions.version_folder(tracking, "known", 7)
+    assert versions.versions(tracking, "never-heard-of") == []
+
+
+LOAD = """
+import json, sys
+import mlflow, numpy as np, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+if sys.argv[3] == "image":
+    from sklearn.datasets import load_digits
+    given = [load_digits().images[:3]]
+else:
+    raw = pd.read_csv(sys.argv[3])
+    given = [raw.drop(columns="churned").head(4), raw[["age", "spend", "plan"]].dropna().head(4)]
+    given[1] = given[1].astype({"age": "int64"})
+given.append(model.input_example)
+answers = [len(model.predict(each)) for each in given]
+print(json.dumps([answers, model.metadata.signature is not None]))
+"""
+
+
+def load_elsewhere(home: Path, uri: str, kind: str) -> Any:
+    """Load and use a version in a process that refuses pickle, as a stranger would."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD, f"sqlite:///{home}/mlflow.db", uri, kind],
+        env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_table_model_loads_as_pyfunc_without_pickle(
+    tracking: Tracking, home: Path, table: Packed
+) -> None:
+    """It takes frames read from the CSV, with missing cells or with whole numbers."""
+    register(tracking, candidate(table, "sweep110", "pyfunc-table", 0.95))
+    csv = table.model.parent / "customers.csv"
+    assert load_elsewhere(home, "models:/pyfunc-table@champion", str(csv)) == [[4, 4, 5], True]
+
+
+def test_an_image_model_loads_as_pyfunc_without_pickle(
+    tracking: Tracking, home: Path, tmp_path: Path
+) -> None:
+    """It takes scikit-learn's images as they are."""
+    packed = image_model(tmp_path)
+    register(tracking, candidate(packed, "sweep120", "pyfunc-image", 0.95))
+    assert load_elsewhere(home, "models:/pyfunc-image/1", "image") == [[3, 5], True]
+    example = versions.version_folder(tracking, "pyfunc-image", 1) / "example.json"
+    assert np.shape(json.loads(example.read_text())["instances"]) == (5, 8, 8)
