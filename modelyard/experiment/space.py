@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import prod
 
 from modelyard.contract import Scalar
-from modelyard.experiment.model import Experiment
+from modelyard.experiment.model import Experiment, Train
 from modelyard.experiment.search import Parameter
 
 SEARCHABLE = (
@@ -37,8 +37,17 @@ def effective_space(
     """
     if experiment.search.space is not None:
         return dict(experiment.search.space)
-    fixed = experiment.model.parameters.keys() | experiment.train.model_fields_set
+    fixed = experiment.model.parameters.keys() | _written(experiment.train)
     return {name: p for name, p in family_space.items() if name not in fixed}
+
+
+def _written(train: Train) -> set[str]:
+    """Keys that the user wrote. In a whole document, as a form sends it, those that differ."""
+    written = set(train.model_fields_set)
+    if written < Train.model_fields.keys():
+        return written
+    default = Train()
+    return {name for name in written if getattr(train, name) != getattr(default, name)}
 
 
 def is_possible(parameter: Parameter, value: Scalar) -> bool:

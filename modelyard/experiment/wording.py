@@ -36,6 +36,9 @@ _KINDS = {
 _SCALAR = {"bool_type", "int_type", "float_type", "string_type"}
 """What a scalar that is none of them is told; one wrong value gives all four."""
 
+HIDDEN = "…"
+"""What stands for a value that isn't shown."""
+
 _PRIVATE = ("resources.env",)
 """Keys whose values may be secrets: they are never repeated."""
 
@@ -82,7 +85,7 @@ def _mistakes(values: Mapping[str, Any], group: list[ErrorDetails]) -> list[Mist
     valid = _valid(group, field.annotation if field else None)
     near = nearest(found.value, valid) if isinstance(found.value, str) else None
     hidden = found.dotted.startswith(_PRIVATE)
-    message = _message(found, group, "…" if hidden else shown(found.value))
+    message = _message(found, group, HIDDEN if hidden else shown(found.value))
     return [
         Mistake(
             path=found.dotted,
@@ -158,7 +161,8 @@ def _message(found: Place, group: Sequence[ErrorDetails], value: str) -> str:
         described = (field.description if field else None) or first["msg"]
         return f"{value} doesn't have the form asked for. {described}"
     if types <= _KINDS.keys() | {"literal_error"}:
-        return f"{value} is not {_expected(group)}{_quoting(found.value, types)}"
+        hint = "" if value == HIDDEN else _quoting(found.value, types)
+        return f"{value} is not {_expected(group)}{hint}"
     return f"{value}: {first['msg']}"
 
 

@@ -9,7 +9,7 @@ Source of the patterns: YAML 1.2.2, section 10.3.2.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,13 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:str": str,
 }
 
+_TAGS: Mapping[str, Collection[str]] = {
+    "scalar": _SCALARS,
+    "sequence": ("tag:yaml.org,2002:seq",),
+    "mapping": ("tag:yaml.org,2002:map",),
+}
+"""The tags that each kind of node may have."""
+
 
 @dataclass
 class _Build:
@@ -156,6 +163,9 @@ class _Build:
             raise YamlMistake(f"more than {VALUE_LIMIT} values once aliases are followed", line)
         if len(path) > DEPTH_LIMIT:
             raise YamlMistake(f"nested deeper than {DEPTH_LIMIT} levels", line, column)
+        if node.tag not in _TAGS[node.id]:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise YamlMistake(f"the tag {tag} is not read here", line, column)
         self.lines.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -164,12 +174,8 @@ class _Build:
         return self._scalar(node, line, column)
 
     def _scalar(self, node: yaml.Node, line: int, column: int) -> Any:
-        read = _SCALARS.get(node.tag)
-        if read is None:
-            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            raise YamlMistake(f"the tag {tag} is not read here", line, column)
         try:
-            return read(node.value)
+            return _SCALARS[node.tag](node.value)
         except ValueError:
             raise YamlMistake(
                 f"{node.value[:60]!r} can't be read as {node.tag[18:]}", line, column
