@@ -50,8 +50,9 @@ def pipeline(experiment: Experiment, sweep: str | None = None) -> State[Any]:
         search(sweep)
         train(sweep)
         evaluate(sweep)
-        register(sweep)
-        deploy(sweep)
+        verdict = register(sweep)["verdict"]
+        if verdict != "rejected" and experiment.deploy is not None:
+            deploy(sweep)
     except ModelyardError:
         if look(sweep).state is not SweepState.CANCELLED:
             raise

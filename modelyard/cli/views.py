@@ -43,3 +43,37 @@ class NewView(Wire):
     schema_file: str
     data: dict[str, Any]
     next: str
+
+
+class PredictView(Wire):
+    """Predictions for the rows of a file, in their order.
+
+    Args:
+        predictions: each ``{"prediction": …, "confidence": …}``.
+    """
+
+    model: str
+    version: int
+    predictions: tuple[dict[str, Any], ...]
+
+
+class ServiceView(Wire):
+    """One running service of a home; ``started`` when this very command started it."""
+
+    name: str
+    title: str
+    address: str
+    started: bool
+
+
+class UpView(Wire):
+    """What runs after ``modelyard up``, and the deployments that it made."""
+
+    services: tuple[ServiceView, ...]
+    deployments: tuple[str, ...]
+
+
+class DownView(Wire):
+    """The services that ``modelyard down`` ended."""
+
+    ended: tuple[str, ...]

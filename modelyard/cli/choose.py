@@ -1,0 +1,84 @@
+"""Which sweep a run works on: a new one, or the one that ``--continue`` means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.api import ENDED, Owner, SweepRequest, SweepState, SweepView
+from modelyard.client import Client
+from modelyard.errors import InputError, ServerRefused
+from modelyard.experiment.model import Experiment
+
+NOT_FOUND = 404
+FINISHED = ENDED - {SweepState.FAILED}
+"""What ``--continue`` leaves alone: complete, refused by a gate, cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The sweep to work on.
+
+    Args:
+        view: as it is now.
+        finished: there is nothing left to do.
+        earlier_flow_run: of the run that was interrupted; it isn't used again.
+    """
+
+    view: SweepView
+    finished: bool = False
+    earlier_flow_run: str | None = None
+
+
+def choose(
+    client: Client,
+    experiment: Experiment,
+    *,
+    owner: Owner,
+    tags: Mapping[str, str],
+    go_on: bool,
+) -> Chosen:
+    """Make a new sweep, or go on with the newest of the experiment's name.
+
+    Raises:
+        InputError: the sweep to go on with was started from another experiment.
+        ServerRefused: it runs already.
+    """
+    document = experiment.to_document()
+    found = newest(client, experiment.name) if go_on else None
+    if found is None:
+        request = SweepRequest(experiment=document, owner=owner, tags=dict(tags))
+        return Chosen(view=client.create_sweep(request))
+    if found.state in FINISHED:
+        return Chosen(view=found, finished=True)
+    changed = differences(client.document(found.document).experiment, document)
+    if changed:
+        raise InputError(
+            f"sweep {found.id} was started from another experiment; to go on with it undo "
+            f"these changes, or leave out --continue to start a new one: {'; '.join(changed)}"
+        )
+    view = client.continue_sweep(found.id, owner)
+    return Chosen(view=view, earlier_flow_run=found.flow_run)
+
+
+def newest(client: Client, name: str) -> SweepView | None:
+    """The newest sweep of a name, None where there is none."""
+    try:
+        return client.sweep(name)
+    except ServerRefused as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """The keys in which two documents differ, each with its old and new value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        nested = (
+            differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            for key in keys
+        )
+        return [line for lines in nested for line in lines]
+    return [] if old == new else [f"{path}: {old!r} became {new!r}"]

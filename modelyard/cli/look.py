@@ -1,0 +1,151 @@
+"""``status``, ``trials``, ``leaderboard`` and ``logs``: what there is to see of a sweep."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, cast
+
+from rich.console import Console
+
+from modelyard.api import ENDED, LogLine, LogPage, SweepState, SweepView, TrialView
+from modelyard.cli import words
+from modelyard.cli.ask import asking
+from modelyard.cli.summary import print_evaluation
+from modelyard.cli.terminal import console, print_json, print_line, print_table
+from modelyard.client import Client
+from modelyard.errors import InputError
+from modelyard.report import tables
+from modelyard.settings import Settings
+from modelyard.tasks.trial_table import rows_of
+
+POLL_SECONDS = 0.5
+"""Between two looks for new lines."""
+
+
+def status_command(sweep: str | None, json_output: bool) -> None:
+    """Where a sweep stands: stages, trials, best, test metrics and gates.
+
+    Args:
+        sweep: name or id; None for the newest.
+        json_output: print the ``SweepView``.
+    """
+    with asking(Settings()) as client:
+        view = client.sweep(sweep)
+        if json_output:
+            print_json(view)
+            return
+        metric, _ = _objective(client, view)
+        _print_status(view, metric, console())
+
+
+def trials_command(sweep: str | None, json_output: bool) -> None:
+    """Every trial of a sweep by number.
+
+    Args:
+        sweep: name or id; None for the newest.
+        json_output: print the list of ``TrialView``.
+    """
+    with asking(Settings()) as client:
+        view = client.sweep(sweep)
+        trials = client.trials(view.id)
+    if json_output:
+        print_json(trials)
+    else:
+        print_table(_trials_table(view, trials), console())
+
+
+def leaderboard_command(sweep: str | None, limit: int, json_output: bool) -> None:
+    """The best trials of a sweep, best first.
+
+    Args:
+        sweep: name or id; None for the newest.
+        limit: how many at most.
+        json_output: print the list of ``TrialView``.
+    """
+    with asking(Settings()) as client:
+        view = client.sweep(sweep)
+        trials = client.trials(view.id)
+        metric, goal = _objective(client, view)
+    table = tables.leaderboard(trials, metric=metric, goal=goal, limit=limit)
+    if json_output:
+        by_number = {str(trial.number): trial for trial in trials}
+        print_json([by_number[row[0]] for row in table.rows])
+    else:
+        print_table(table, console())
+
+
+def logs_command(sweep: str | None, task: str | None, follow: bool, json_output: bool) -> None:
+    """What trials and stages printed.
+
+    Args:
+        sweep: name or id; None for the newest.
+        task: a trial's number or a stage; None for all.
+        follow: go on until the sweep has ended.
+        json_output: print one ``LogPage``.
+    """
+    if follow and json_output:
+        raise InputError("--follow has no end to make one JSON document of; leave out --json")
+    with asking(Settings()) as client:
+        view = client.sweep(sweep)
+        if json_output:
+            lines, cursor = _all_lines(client, view.id, task)
+            print_json(LogPage(lines=tuple(lines), cursor=cursor))
+            return
+        out = console()
+        cursor = 0
+        while True:
+            stopped = _stopped(client.sweep(view.id))
+            lines, cursor = _all_lines(client, view.id, task, cursor)
+            for line in lines:
+                print_line(line.text if task else f"{line.task}: {line.text}", out)
+            if not follow or stopped:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _all_lines(
+    client: Client, sweep: str, task: str | None, after: int = 0
+) -> tuple[list[LogLine], int]:
+    """The lines from a cursor to the end, and where that is."""
+    lines: list[LogLine] = []
+    while True:
+        page = client.logs(sweep, task, after)
+        if page.cursor == after:
+            return lines, after
+        lines.extend(page.lines)
+        after = page.cursor
+
+
+def _stopped(view: SweepView) -> bool:
+    return view.state in ENDED or view.state is SweepState.INTERRUPTED
+
+
+def _objective(client: Client, view: SweepView) -> tuple[str, Literal["maximize", "minimize"]]:
+    """Name and good direction of the first objective."""
+    first = client.document(view.document).experiment["objective"][0]
+    return first["metric"], cast(Literal["maximize", "minimize"], first["goal"])
+
+
+def _print_status(view: SweepView, metric: str, out: Console) -> None:
+    message = f": {view.message}" if view.message else ""
+    print_line(f"{view.name}, sweep {view.id}: {view.state}{message}", out)
+    for line in (words.stage_times(view), words.sweep_line(view, metric), *view.notes):
+        print_line(line, out)
+    for stage in view.stages:
+        if stage.failure is not None:
+            print_line(words.stage_line(stage), out)
+    print_evaluation(view, out)
+
+
+def _trials_table(view: SweepView, trials: list[TrialView]) -> tables.Table:
+    rows = rows_of(trials)
+    columns = tuple(rows[0]) if rows else ("trial",)
+    return tables.Table(
+        title=f"{len(rows)} trials of {view.name}, sweep {view.id}",
+        columns=columns,
+        rows=tuple(tuple(_cell(row[name]) for name in columns) for row in rows),
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,249 @@
+"""The command line. Nothing heavy is imported before a command runs: ``--help`` is instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard import __version__
+from modelyard.cli.signals import InterruptOnce
+from modelyard.errors import InputError, ModelyardError, ServerRefused
+
+APP = typer.Typer(
+    name="modelyard",
+    help="One experiment file in; a gated, registered, serving model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Target(StrEnum):
+    """Where a run's trials are."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
+
+
+File = Annotated[Path, typer.Argument(help="The experiment file.", show_default=False)]
+Sweep = Annotated[
+    str | None,
+    typer.Argument(help="Name (its newest sweep) or sweep id; left out, the newest of all."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@APP.callback()
+def modelyard(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """One experiment file in; a gated, registered, serving model out."""
+
+
+@APP.command()
+def new(
+    template: Annotated[str, typer.Argument(help="baseline, image or tabular.")],
+    file: File,
+    data: Annotated[Path | None, typer.Option(help="A data file to fit the experiment to.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Write an experiment file that fits your data."""
+    from modelyard.cli.new import new_command
+
+    new_command(template, file, data, target, force, json_output)
+
+
+@APP.command()
+def check(file: File, sets: Sets = None, json_output: Json = False) -> None:
+    """Find every mistake of an experiment file; nothing is started."""
+    from modelyard.cli.check import check_command
+
+    check_command(file, sets or [], json_output)
+
+
+@APP.command()
+def schema(
+    all_models: Annotated[
+        bool, typer.Option("--all", help="Also the models of every --json document.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of the experiment file."""
+    from modelyard.cli.schema import schema_command
+
+    schema_command(all_models)
+
+
+@APP.command()
+def run(
+    file: File,
+    sets: Sets = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Go on with the newest sweep of this name.")
+    ] = False,
+    on: Annotated[Target, typer.Option(help="Where the trials run.")] = Target.LOCAL,
+    json_output: Json = False,
+) -> None:
+    """Run an experiment from its data to a serving model."""
+    from modelyard.cli.run import Wanted, run_command
+
+    wanted = Wanted(
+        file=file, sets=tuple(sets or ()), go_on=go_on, on=on.value, json_output=json_output
+    )
+    raise typer.Exit(run_command(wanted))
+
+
+@APP.command()
+def status(sweep: Sweep = None, json_output: Json = False) -> None:
+    """Show where a sweep stands."""
+    from modelyard.cli.look import status_command
+
+    status_command(sweep, json_output)
+
+
+@APP.command()
+def trials(sweep: Sweep = None, json_output: Json = False) -> None:
+    """List the trials of a sweep."""
+    from modelyard.cli.look import trials_command
+
+    trials_command(sweep, json_output)
+
+
+@APP.command()
+def leaderboard(
+    sweep: Sweep = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many trials at most.")] = 10,
+    json_output: Json = False,
+) -> None:
+    """List the best trials of a sweep."""
+    from modelyard.cli.look import leaderboard_command
+
+    leaderboard_command(sweep, limit, json_output)
+
+
+@APP.command()
+def logs(
+    sweep: Sweep = None,
+    trial: Annotated[
+        str | None, typer.Argument(help="A trial's number or a stage; left out, all.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the sweep has ended.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Print what trials and stages printed."""
+    from modelyard.cli.look import logs_command
+
+    logs_command(sweep, trial, follow, json_output)
+
+
+@APP.command()
+def cancel(sweep: Sweep = None, json_output: Json = False) -> None:
+    """End a sweep for good."""
+    from modelyard.cli.steer import cancel_command
+
+    cancel_command(sweep, json_output)
+
+
+@APP.command()
+def predict(
+    file: Annotated[Path, typer.Option(help="Rows as CSV, TSV, JSON or Parquet.")],
+    name: Annotated[
+        str | None, typer.Argument(help="The model; left out, the only one that serves.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Get predictions for the rows of a file."""
+    from modelyard.cli.predict import predict_command
+
+    predict_command(name, file, json_output)
+
+
+@APP.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    json_output: Json = False,
+) -> None:
+    """Let the version serve that was champion before."""
+    from modelyard.cli.steer import rollback_command
+
+    rollback_command(name, json_output)
+
+
+@APP.command()
+def migrate() -> None:
+    """Bring the stores of this home to the newest schema."""
+    from modelyard.cli.steer import migrate_command
+
+    migrate_command()
+
+
+@APP.command()
+def up(json_output: Json = False) -> None:
+    """Start our server, Prefect's, a worker and the MLflow UI."""
+    from modelyard.cli.up import up_command
+
+    up_command(json_output)
+
+
+@APP.command()
+def down(json_output: Json = False) -> None:
+    """End every process of this home."""
+    from modelyard.cli.up import down_command
+
+    down_command(json_output)
+
+
+def main() -> int:
+    """Run the command line of this process.
+
+    Returns:
+        The exit code: 0, 1 failed, 2 bad input, 3 refused by a gate, 130 interrupted.
+    """
+    try:
+        with InterruptOnce():
+            APP()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except ModelyardError as error:
+        return _explain(error)
+    return 0
+
+
+def _explain(error: ModelyardError) -> int:
+    """Say what is wrong in plain words; a client's mistake that the server found is bad input."""
+    print(f"error: {error}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print(json.dumps({"error": str(error), "mistakes": _mistakes(error)}, default=str))
+    refused = isinstance(error, ServerRefused) and 400 <= error.status < 500
+    return InputError.exit_code if refused else error.exit_code
+
+
+def _mistakes(error: ModelyardError) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    return [asdict(mistake) for mistake in getattr(error, "mistakes", ())]

@@ -1,0 +1,206 @@
+"""``modelyard predict``: rows of a file in, predictions of the serving model out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from modelyard.api import ServingView
+from modelyard.cli.terminal import console, print_table
+from modelyard.cli.views import PredictView
+from modelyard.deploy.local import servings
+from modelyard.errors import InputError, ModelyardError
+from modelyard.report.tables import Table, number
+from modelyard.settings import Paths, Settings
+
+SHAPES = ("dataframe_records", "dataframe_split", "inputs", "instances")
+"""A JSON file with one of these keys is sent as it is."""
+
+BATCH_ROWS = 1000
+"""Rows in one request."""
+
+TIMEOUT_SECONDS = 60.0
+
+
+def predict_command(name: str | None, file: Path, json_output: bool) -> None:
+    """Send the rows of a file to the model's server.
+
+    Args:
+        name: of the model; None where only one serves.
+        file: CSV, TSV, JSON or Parquet.
+        json_output: print the ``PredictView``.
+
+    Raises:
+        InputError: no such server or file, or rows that don't fit the model.
+    """
+    paths = Settings().paths
+    serving = serving_of(name, paths)
+    answers = [_post(serving, body) for body in bodies(file, takes_arrays(serving.name, paths))]
+    view = PredictView(
+        model=answers[0]["model"],
+        version=int(answers[0]["version"]),
+        predictions=tuple(one for answer in answers for one in answer["predictions"]),
+    )
+    if json_output:
+        print(view.model_dump_json(indent=2))
+    else:
+        print_table(_table(view), console())
+
+
+def serving_of(name: str | None, paths: Paths) -> ServingView:
+    """The server of a model, or the only one.
+
+    Raises:
+        InputError: it doesn't run; names those that do.
+    """
+    running = servings(paths)
+    named = [one for one in running if name in (None, one.name)]
+    if len({one.name for one in named}) == 1:
+        return max(named, key=lambda one: one.version)
+    known = ", ".join(sorted({one.name for one in running})) or "none"
+    if name is None and named:
+        raise InputError(f"several models serve; name one of: {known}")
+    raise InputError(
+        f"no server of {name or 'a model'} runs in {paths.home} (there are: {known}); "
+        "`modelyard run FILE` or `modelyard rollback NAME` starts one"
+    )
+
+
+def takes_arrays(name: str, paths: Paths) -> bool:
+    """Whether a model takes arrays (images) and not columns by name, by its own example."""
+    try:
+        example = json.loads((paths.models / name / "example.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return not any(key.startswith("dataframe") for key in example)
+
+
+def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
+    """The request bodies of a file, a thousand rows each.
+
+    Args:
+        file: CSV or TSV with a heading, Parquet, a JSON list of rows, or a JSON request.
+        arrays: send the cells of a row as an array of numbers, without their names.
+
+    Raises:
+        InputError: it can't be read, or holds no rows.
+    """
+    rows = _read(file)
+    if isinstance(rows, dict):
+        yield rows
+        return
+    if not rows:
+        raise InputError(f"{file} holds no rows")
+    for start in range(0, len(rows), BATCH_ROWS):
+        batch = rows[start : start + BATCH_ROWS]
+        if not isinstance(batch[0], dict):
+            yield {"instances": batch}
+        elif arrays:
+            yield {"instances": [_numbers(row, file) for row in batch]}
+        else:
+            yield {"dataframe_records": batch}
+
+
+def _read(file: Path) -> dict[str, Any] | list[Any]:
+    suffix = file.suffix.lower()
+    try:
+        if suffix in (".csv", ".tsv"):
+            return _csv(file, "\t" if suffix == ".tsv" else None)
+        if suffix == ".parquet":
+            return _parquet(file)
+        if suffix == ".json":
+            return _json(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} can't be read: {error}") from error
+    raise InputError(
+        f"{file} ends in {suffix or 'no suffix'!r}; give .csv, .tsv, .json or .parquet"
+    )
+
+
+def _csv(file: Path, delimiter: str | None) -> list[dict[str, Any]]:
+    """Rows as texts: the model's own reading of texts is that of its training."""
+    with file.open(newline="", encoding="utf-8-sig") as text:
+        if delimiter is None:
+            head = text.readline()
+            text.seek(0)
+            delimiter = max(",;\t", key=head.count)
+        reader = csv.DictReader(text, delimiter=delimiter)
+        rows = list(reader)
+    for number_of_row, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise InputError(f"{file}: row {number_of_row} has not as many cells as the heading")
+    return rows
+
+
+def _parquet(file: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(file)
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{file} is no Parquet file that can be read: {error}") from error
+    rows: list[dict[str, Any]] = json.loads(json.dumps(table.to_pylist(), default=str))
+    return rows
+
+
+def _json(file: Path) -> dict[str, Any] | list[Any]:
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if isinstance(document, list):
+        return document
+    if isinstance(document, dict) and any(key in document for key in SHAPES):
+        return document
+    raise InputError(f"{file}: give a list of rows, or an object with one of {', '.join(SHAPES)}")
+
+
+def _numbers(row: dict[str, Any], file: Path) -> list[float]:
+    try:
+        return [float(cell) for cell in row.values()]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file}: this model takes rows of numbers alone: {error}") from error
+
+
+def _post(serving: ServingView, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = httpx.post(
+            f"{serving.address}/invocations", json=body, timeout=TIMEOUT_SECONDS, trust_env=False
+        )
+    except httpx.TransportError as error:
+        raise ModelyardError(f"{serving.name} at {serving.address}: {error}") from error
+    if answer.status_code >= 400:
+        said = f"{serving.name} refused the rows ({answer.status_code}): {_reason(answer)}"
+        raise InputError(said) if answer.status_code < 500 else ModelyardError(said)
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:500]
+
+
+def _table(view: PredictView) -> Table:
+    return Table(
+        title=f"{view.model} version {view.version}",
+        columns=("row", "prediction", "confidence"),
+        rows=tuple(
+            (str(row), _text(one["prediction"]), _text(one.get("confidence")))
+            for row, one in enumerate(view.predictions, start=1)
+        ),
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,231 @@
+"""``modelyard run``: from an experiment file to a model that answers, watched all the way."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from modelyard.api import ENDED, Owner, RunView, SweepState, SweepView
+from modelyard.cli.background import Background
+from modelyard.cli.boot import Boot
+from modelyard.cli.check import load_checked
+from modelyard.cli.choose import Chosen, choose
+from modelyard.cli.display import Display, display_for
+from modelyard.cli.lineage import lineage
+from modelyard.cli.owner import this_process
+from modelyard.cli.signals import InterruptOnce
+from modelyard.cli.summary import EXIT_CODES, print_summary, run_view
+from modelyard.cli.supervise import Supervision
+from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.client import Client
+from modelyard.errors import InputError, Interrupted, ModelyardError
+from modelyard.experiment.load import read_experiment
+from modelyard.experiment.model import Experiment
+from modelyard.settings import Settings
+
+INTERRUPT_SECONDS = 3.8
+"""Deadline of the server for stopping the trials of an interrupted run."""
+
+GRACE_SECONDS = 0.5
+"""Between SIGTERM and SIGKILL for what an interrupted run had started."""
+
+ORDERLY_SECONDS = 5.0
+"""The same after a failure, when nobody waits: time to write down what is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was typed."""
+
+    file: Path
+    sets: tuple[str, ...] = ()
+    go_on: bool = False
+    on: Literal["local", "cluster"] = "local"
+    json_output: bool = False
+
+    @property
+    def line_to_go_on(self) -> str:
+        """The command that does what is missing."""
+        sets = [word for pair in self.sets for word in ("--set", pair)]
+        return shlex.join(["modelyard", "run", str(self.file), *sets, "--continue"])
+
+
+def run_command(wanted: Wanted) -> int:
+    """Run an experiment on this machine.
+
+    Returns:
+        The exit code: 0 complete, 1 failed, 3 refused by a gate, 130 interrupted or cancelled.
+
+    Raises:
+        InputError: the file, the home folder or the sweep to go on with can't be used.
+        ModelyardError: a server or the flow could not be kept up.
+    """
+    if wanted.on == "cluster":
+        raise InputError("--on cluster is not supported yet; leave it out to run on this machine")
+    settings = Settings()
+    # Mistakes of the file alone are found before anything is started.
+    experiment = read_experiment(wanted.file, wanted.sets, settings.experiment_limit_bytes)
+    with InterruptOnce() as signals:
+        run = LocalRun(wanted=wanted, settings=settings, experiment=experiment)
+        try:
+            return run.to_the_end()
+        except Interrupted as interruption:
+            signals.disarm()
+            return run.interrupt(str(interruption))
+        except BaseException:
+            signals.disarm()
+            run.abandon()
+            raise
+
+
+@dataclass(kw_only=True)
+class LocalRun:
+    """One ``modelyard run`` while it goes on."""
+
+    wanted: Wanted
+    settings: Settings
+    experiment: Experiment
+    owner: Owner = field(default_factory=this_process)
+    out: Console = field(init=False)
+    display: Display = field(init=False)
+    boot: Boot | None = None
+    chosen: Chosen | None = None
+    supervision: Supervision | None = None
+
+    def __post_init__(self) -> None:
+        self.out = console(json_output=self.wanted.json_output)
+        self.display = display_for(self.out, self.experiment.objective[0].metric)
+
+    def to_the_end(self) -> int:
+        """Check, start the servers, run the sweep and say what it came to."""
+        self.boot = Boot(self.settings, self.owner.run, self.display.say)
+        experiment = load_checked(self.wanted.file, list(self.wanted.sets)).experiment
+        server = self.boot.server.result().service
+        with Client(server.address) as client:
+            self.chosen = choose(
+                client,
+                experiment,
+                owner=self.owner,
+                tags=lineage(self.wanted.file),
+                go_on=self.wanted.go_on,
+            )
+            if self.chosen.finished:
+                return self._nothing_to_do(client, self.chosen.view)
+            self.display.say(f"sweep {self.chosen.view.id} of {experiment.name}")
+            self.supervision = Supervision(
+                settings=self.settings,
+                boot=self.boot,
+                server=server,
+                chosen=self.chosen,
+                owner=self.owner,
+                display=self.display,
+            )
+            view = self.supervision.run()
+            return self._finish(client, view)
+
+    def interrupt(self, reason: str) -> int:
+        """End everything of this run within five seconds; what has finished is kept."""
+        deadline = time.monotonic() + INTERRUPT_SECONDS
+        self.display.close()
+        self._say(f"{reason}: stopping; what has finished is kept")
+        if self.supervision is not None:
+            self.supervision.ask_flow_to_end()
+        view = self._stopped_view(reason, deadline)
+        if self.supervision is not None:
+            self.supervision.close(max(0.0, deadline - time.monotonic()))
+        self._end_servers(GRACE_SECONDS)
+        self._print_kept(view)
+        if self.wanted.json_output and view is not None:
+            print_json(RunView(sweep=view))
+        return Interrupted.exit_code
+
+    def abandon(self) -> None:
+        """After an error: stop the sweep so that it can be continued, and what was started."""
+        self.display.close()
+        deadline = time.monotonic() + INTERRUPT_SECONDS
+        if self.supervision is not None:
+            self.supervision.ask_flow_to_end()
+            view = self._stopped_view("its run failed", deadline)
+            self.supervision.close(max(0.0, deadline - time.monotonic()))
+            self._print_kept(view)
+        self._end_servers(ORDERLY_SECONDS)
+
+    def _finish(self, client: Client, view: SweepView) -> int:
+        assert self.supervision is not None
+        run, trials = run_view(client, view), client.trials(view.id)
+        self.supervision.close()
+        self.display.close()
+        code = EXIT_CODES[view.state]
+        print_summary(run, trials, self.experiment, self.out)
+        if view.state in ENDED:
+            client.release_owner(view.id)
+        else:
+            self._print_kept(view)
+        if code == 0:
+            self._say("the servers stay up until `modelyard down`")
+        else:
+            self._end_servers(ORDERLY_SECONDS)
+        if self.wanted.json_output:
+            print_json(run)
+        return code
+
+    def _nothing_to_do(self, client: Client, view: SweepView) -> int:
+        self.display.close()
+        self._say(
+            f"sweep {view.id} of {view.name} is {view.state} already; there is nothing to go on "
+            "with. Without --continue a new one is started."
+        )
+        if self.wanted.json_output:
+            print_json(run_view(client, view))
+        self._end_servers(GRACE_SECONDS)
+        return 0
+
+    def _stopped_view(self, reason: str, deadline: float) -> SweepView | None:
+        """Ask the server to interrupt the sweep; the sweep as it is then, None when unknown."""
+        chosen, boot = self.chosen, self.boot
+        if chosen is None or boot is None:
+            return None
+        address = boot.server.result().service.address
+        asked = Background(lambda: _interrupted_view(address, chosen.view.id, reason, deadline))
+        if not asked.wait(max(0.0, deadline - time.monotonic())):
+            return chosen.view
+        try:
+            return asked.result()
+        except ModelyardError:
+            return chosen.view
+
+    def _end_servers(self, grace_seconds: float) -> None:
+        if self.boot is None:
+            return
+        sweep = None if self.chosen is None else self.chosen.view.id
+        if self.boot.end(sweep=sweep, grace_seconds=grace_seconds):
+            self._say("the servers stay up: another run uses them")
+
+    def _print_kept(self, view: SweepView | None) -> None:
+        if view is None:
+            self._say("nothing had begun")
+            return
+        kept = f"{view.counts.ended} of {view.total} trials"
+        self._say(f"sweep {view.id} is {view.state}; kept: {kept}")
+        if view.state not in ENDED or view.state is SweepState.FAILED:
+            self._say(f"go on with: {self.wanted.line_to_go_on}")
+
+    def _say(self, sentence: str) -> None:
+        print_line(sentence, self.out)
+        sys.stdout.flush()
+
+
+def _interrupted_view(address: str, sweep: str, reason: str, deadline: float) -> SweepView:
+    """Interrupt a sweep and look until it has stopped or the time is up."""
+    with Client(address) as client:
+        view = client.interrupt(sweep, reason)
+        while view.state is SweepState.RUNNING and time.monotonic() < deadline:
+            time.sleep(0.1)
+            view = client.sweep(sweep)
+    return view

@@ -1,0 +1,80 @@
+"""``cancel``, ``rollback`` and ``migrate``: the commands that change something."""
+
+from __future__ import annotations
+
+from modelyard.api import ENDED, SweepView
+from modelyard.cli.ask import asking
+from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.client import Client
+from modelyard.errors import InputError
+from modelyard.local import services
+from modelyard.settings import Settings
+
+
+def cancel_command(sweep: str | None, json_output: bool) -> None:
+    """End a sweep for good; returns once its trials have ended.
+
+    Args:
+        sweep: name or id; None for the newest.
+        json_output: print the ``SweepView``.
+    """
+    with asking(Settings()) as client:
+        view = client.sweep(sweep)
+        before = view.state
+        if before not in ENDED:
+            view = _ended(client, client.cancel(view.id, "cancelled from the command line"))
+    if json_output:
+        print_json(view)
+    elif before in ENDED:
+        print_line(f"sweep {view.id} of {view.name} is {view.state} already", console())
+    else:
+        kept = f"{view.counts.ended} of {view.total} trials had ended"
+        print_line(f"sweep {view.id} of {view.name} is {view.state}; {kept}", console())
+
+
+def rollback_command(name: str, json_output: bool) -> None:
+    """Let the version serve that was champion before.
+
+    Args:
+        name: of the model.
+        json_output: print the ``ServingView``.
+    """
+    with asking(Settings()) as client:
+        serving = client.rollback(name)
+    if json_output:
+        print_json(serving)
+    else:
+        said = f"{serving.name} version {serving.version} answers at {serving.address}"
+        print_line(said, console())
+
+
+def migrate_command() -> None:
+    """Bring journal and tracking store of this home to the newest schema.
+
+    Raises:
+        InputError: a server runs on them.
+    """
+    settings = Settings()
+    paths = settings.paths
+    found = services.running("server", paths)
+    if found is not None:
+        raise InputError(
+            f"the server at {found.address} has the stores of {paths.home} open, and migrated "
+            "them when it started; end it with `modelyard down` to migrate by hand"
+        )
+    services.prepare_home(paths)
+    from modelyard.journal.journal import migrate
+    from modelyard.registry.tracking import Tracking
+
+    out = console()
+    migrate(f"sqlite:///{paths.journal}")
+    print_line(f"{paths.journal} is up to date", out)
+    Tracking(f"sqlite:///{paths.mlflow}", str(paths.mlflow_artifacts)).open()
+    print_line(f"{paths.mlflow} is up to date", out)
+
+
+def _ended(client: Client, view: SweepView) -> SweepView:
+    """The sweep once it has ended."""
+    for seen in client.follow(view.id):
+        view = seen
+    return view

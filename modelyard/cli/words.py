@@ -1,0 +1,84 @@
+"""A sweep in words and short lines, the same for a terminal, a pipe and a log. Pure."""
+
+from __future__ import annotations
+
+from modelyard.api import STAGES, StageState, StageView, SweepView
+from modelyard.report.tables import number
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: ``3.2 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counts(view: SweepView) -> str:
+    """Trials by state; states that are rare are named only when there are some."""
+    count = view.counts
+    always = {
+        "running": count.running,
+        "complete": count.complete,
+        "pruned": count.pruned,
+        "failed": count.failed,
+    }
+    rare = {
+        "infeasible": count.infeasible,
+        "cancelled": count.cancelled,
+    }
+    some = {name: value for name, value in rare.items() if value}
+    return " · ".join(f"{value} {name}" for name, value in {**always, **some}.items())
+
+
+def best(view: SweepView, metric: str) -> str:
+    """The best trial so far; empty before there is one."""
+    if view.best is None or not view.best.values:
+        return ""
+    return f"best {metric} {number(view.best.values[0])} (trial {view.best.number})"
+
+
+def forecast(view: SweepView, *, passed_seconds: float = 0.0) -> str:
+    """How long a trial takes, and the rest of all that were asked for.
+
+    Args:
+        passed_seconds: since the view was taken.
+    """
+    if view.mean_trial_seconds is None:
+        return ""
+    mean = f"a trial takes {duration(view.mean_trial_seconds)}"
+    if view.eta_seconds is None:
+        return mean
+    return f"{mean} · about {duration(max(0.0, view.eta_seconds - passed_seconds))} to go"
+
+
+def sweep_line(view: SweepView, metric: str) -> str:
+    """All of a sweep's progress in one line."""
+    parts = (
+        f"{view.counts.ended}/{view.total} trials",
+        counts(view),
+        best(view, metric),
+        forecast(view),
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def stage_of(view: SweepView, name: str) -> StageView | None:
+    """A stage of a sweep, None when it wasn't started."""
+    return next((stage for stage in view.stages if stage.stage == name), None)
+
+
+def stage_line(stage: StageView) -> str:
+    """A stage that has ended, with its seconds, or why it failed."""
+    if stage.state is StageState.FAILED:
+        why = stage.failure.summary if stage.failure else "no reason is known"
+        return f"{stage.stage} failed after {duration(stage.seconds)}: {why}"
+    return f"{stage.stage} took {duration(stage.seconds)}"
+
+
+def stage_times(view: SweepView) -> str:
+    """The seconds of every stage in a line."""
+    done = (stage_of(view, name) for name in STAGES)
+    return " · ".join(f"{stage.stage} {duration(stage.seconds)}" for stage in done if stage)
