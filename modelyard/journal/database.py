@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Any
 
+# Whole, before any thread of ours asks: Optuna and MLflow import the rest of SQLAlchemy in theirs,
+# and a half imported ORM fails every comparison with an enumeration.
+import sqlalchemy.orm  # noqa: F401
 from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
