@@ -13,6 +13,7 @@ resample is too, and the bound is the value itself, however few the rows.
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import Literal
 
@@ -72,9 +73,9 @@ def resample(metric: RowSums, seed: int) -> Array:
 
 def _bias(replicates: Array, value: float) -> float:
     """z₀: how far the median of the resamples lies from the value; ties count half."""
-    below = np.count_nonzero(replicates < value) + np.count_nonzero(replicates == value) / 2
+    below = float(np.mean(replicates < value) + np.mean(replicates == value) / 2)
     edge = 0.5 / len(replicates)
-    return NormalDist().inv_cdf(min(max(below / len(replicates), edge), 1 - edge))
+    return NormalDist().inv_cdf(min(max(below, edge), 1 - edge))
 
 
 def _acceleration(metric: RowSums) -> float:
@@ -84,7 +85,7 @@ def _acceleration(metric: RowSums) -> float:
     squares = float((spread**2).sum())
     if not np.isfinite(squares) or squares == 0:
         return 0.0
-    return float((spread**3).sum()) / (6 * squares**1.5)
+    return float((spread**3).sum()) / (6 * math.pow(squares, 1.5))
 
 
 def _adjusted(level: float, bias: float, acceleration: float) -> float:

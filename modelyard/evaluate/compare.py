@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,22 +64,27 @@ def compare(
 
 def _aligned(champion: Predictor, rows: Rows, card: DataCard) -> Array:
     """The champion's output, its classes in the order of this card."""
-    if champion.card.task != card.task or champion.card.kind != card.kind:
-        raise NotComparable(
-            f"the champion learnt {champion.card.task} from {champion.card.kind} data, "
-            f"this is {card.task} from {card.kind} data"
-        )
-    if strangers := set(champion.card.classes) - set(card.classes):
-        raise NotComparable(
-            f"the champion knows classes that this data lacks: {', '.join(sorted(strangers))}"
-        )
-    try:
-        output = champion.predict(rows).output
-    except (ModelyardError, ValueError, KeyError) as error:
-        raise NotComparable(f"the champion can't predict these rows: {error}") from error
+    for reason in _obstacles(champion.card, card):
+        raise NotComparable(f"the champion can't be compared on these rows: {reason}")
+    output = champion.predict(rows).output
     if card.task == "regression":
         return output
     # Classes that came up since then get probability 0: the champion can't know them.
     aligned = np.zeros((len(output), len(card.classes)))
     aligned[:, [card.classes.index(name) for name in champion.card.classes]] = output
     return aligned
+
+
+def _obstacles(known: DataCard, card: DataCard) -> Iterator[str]:
+    """What stands between a model that knows one kind of data and rows of another."""
+    if (known.task, known.kind) != (card.task, card.kind):
+        yield f"it learnt {known.task} from {known.kind} data, not {card.task} from {card.kind}"
+    if known.shape != card.shape:
+        yield f"its images have shape {known.shape}, these {card.shape}"
+    if gone := sorted(set(known.classes) - set(card.classes)):
+        yield f"it knows classes that this data lacks: {', '.join(gone)}"
+    types = {column.name: column.type for column in card.columns}
+    for column in known.columns:
+        if types.get(column.name) != column.type:
+            found = types.get(column.name, "missing")
+            yield f"its column {column.name} is a {column.type}, here it is {found}"

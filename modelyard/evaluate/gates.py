@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from modelyard.api import GateView
 from modelyard.data.card import DataCard
 from modelyard.errors import InputError
-from modelyard.evaluate.bootstrap import bound
+from modelyard.evaluate.bootstrap import Side, bound
 from modelyard.evaluate.catalogue import metrics_for
 from modelyard.evaluate.sums import row_sums
 from modelyard.experiment.model import Gate
@@ -50,7 +50,7 @@ def _judge(gate: Gate, truth: Array, output: Array, card: DataCard, seed: int) -
     assert limit is not None  # the model asks for exactly one of them
     held = value = metric.value
     if gate.confidence is not None:
-        side = "lower" if at_least else "upper"
+        side: Side = "lower" if at_least else "upper"
         held = bound(metric, side=side, confidence=gate.confidence, seed=seed)
     return GateView(
         metric=gate.metric,

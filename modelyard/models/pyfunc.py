@@ -34,12 +34,12 @@ class PyfuncModel:
             SchemaMismatch: a column is missing or of the wrong type.
         """
         del params
-        payload = (
-            model_input.to_dict(orient="records")
-            if isinstance(model_input, pd.DataFrame)
-            else model_input
-        )
-        prediction = self.predictor.predict(self.predictor.preprocessor.parse(payload))
+        parse = self.predictor.preprocessor.parse
+        if isinstance(model_input, pd.DataFrame):
+            rows = parse({str(name): cells.tolist() for name, cells in model_input.items()})
+        else:
+            rows = parse(model_input)
+        prediction = self.predictor.predict(rows)
         confidence = prediction.confidence
         outputs = prediction.labels if prediction.labels is not None else prediction.values
         assert outputs is not None

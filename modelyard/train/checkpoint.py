@@ -142,7 +142,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> Non
 def random_tensors(shuffle: torch.Generator) -> Tensors:
     """States of the generators: dropout draws from the global ones, batches from ``shuffle``."""
     states = {"global": torch.get_rng_state(), "shuffle": shuffle.get_state()}
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from modelyard.data.preprocess import Preprocessor
+from modelyard.data.snapshot import SplitName
+from modelyard.errors import InputError
+from modelyard.evaluate.catalogue import metrics_for
 from modelyard.models.estimator import Array
 from modelyard.models.families import FAMILIES
 from modelyard.models.network import Scale, Shape
@@ -38,7 +41,7 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
     return fitter(job, recipe, preprocessor, report)
 
 
-def _examples(job: FitJob, preprocessor: Preprocessor, split: str) -> tuple[Array, Array]:
+def _examples(job: FitJob, preprocessor: Preprocessor, split: SplitName) -> tuple[Array, Array]:
     return preprocessor.transform(job.snapshot.rows(split)), job.snapshot.target(split)
 
 
@@ -46,6 +49,12 @@ def _fit_network(
     job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
 ) -> FitOutcome:
     card = job.snapshot.card
+    metric = job.experiment.objective[0].metric
+    if metric not in metrics_for(card.task):
+        raise InputError(
+            f"objective.metric: {metric} can't be measured for {card.task}; "
+            f"valid are {', '.join(metrics_for(card.task))}"
+        )
     features, truth = _examples(job, preprocessor, "train")
     regression = card.task == "regression"
     scale = Scale.of(truth) if regression else None
@@ -58,7 +67,7 @@ def _fit_network(
         shape=shape,
         task=card.task,
         train=recipe.train,
-        metric=job.experiment.objective[0].metric,
+        metric=metric,
         epochs=job.epochs,
         seed=job.seed,
         snapshot=job.snapshot.digest,

@@ -108,9 +108,9 @@ def _checked(schedule: str, name: str, value: Scalar, names: tuple[str, ...]) ->
             f"train.schedule: {schedule} has no option {name}; "
             + (f"it has {', '.join(names)}" if names else "it has none")
         )
-    whole = name == "every"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (value >= 1 and value == int(value) if whole else 0 < value <= 1):
-        bounds = "a whole number of epochs" if whole else "a number above 0 and at most 1"
-        raise InputError(f"train.schedule.{name}: {value!r} is not {bounds}")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        fits = value >= 1 and value == int(value) if name == "every" else 0 < value <= 1
+        if fits:
+            return float(value)
+    bounds = "a whole number of epochs" if name == "every" else "a number above 0 and at most 1"
+    raise InputError(f"train.schedule.{name}: {value!r} is not {bounds}")
