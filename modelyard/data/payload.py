@@ -113,7 +113,7 @@ def _check_names(
     for name in found:
         if name not in names and name not in ignored:
             near = nearest(str(name), tuple(names))
-            hint = f"did you mean {near!r}?" if near else f"There are: {listed(names)}"
+            hint = f"Did you mean {near!r}?" if near else f"There are: {listed(names)}"
             raise SchemaMismatch(str(name), f"{where}unknown column {name!r}. {hint}")
     for name in names:
         if name not in found:
