@@ -2,7 +2,7 @@
 
 import sys
 
-from modelyard.server.program import main
+from modelyard.server.program import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(sys.argv[1:])

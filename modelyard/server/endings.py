@@ -34,18 +34,22 @@ def failure_of(error: Exception) -> FailureView:
 
 
 def stage_ended(journal: LiveJournal, stage: StageRow) -> None:
-    """Write a stage's end, and the sweep's where this was its last."""
+    """Write a stage's end, and the sweep's where this was its last.
+
+    A sweep that is to stop is left to ``stopped``, unless nothing is left to stop.
+    """
     journal.end_stage(stage)
     sweep = journal.sweep(stage.sweep)
-    if sweep.desired is not Desired.RUNNING:
-        stopped(journal, stage.sweep)
-    elif stage.state is StageState.FAILED:
-        message = f"{stage.stage} failed" + (f": {stage.failure.summary}" if stage.failure else "")
-        _end(journal, sweep, SweepState.FAILED, message)
-    elif stage.stage == "register" and stage.outcome.get("verdict") == "rejected":
-        _end(journal, sweep, SweepState.REFUSED, str(stage.outcome["sentence"]))
+    if sweep.state is not SweepState.RUNNING:
+        return
+    if stage.state is StageState.FAILED:
+        if sweep.desired is Desired.RUNNING:
+            why = "" if stage.failure is None else f": {stage.failure.summary}"
+            _end(journal, sweep, SweepState.FAILED, f"{stage.stage} failed{why}")
+    elif stage.stage == "register" and stage.outcome["verdict"] == "rejected":
+        _end(journal, sweep, SweepState.REFUSED, stage.outcome["sentence"])
     elif stage.stage == last_stage(sweep):
-        _end(journal, sweep, SweepState.COMPLETE, str(stage.outcome["sentence"]))
+        _end(journal, sweep, SweepState.COMPLETE, stage.outcome["sentence"])
 
 
 def stopped(journal: LiveJournal, sweep: str) -> None:

@@ -1,20 +1,24 @@
-"""Model versions and their servers, as the server's stages and routes use them."""
+"""Model versions and their servers, as the server's stages and routes use them.
+
+The registry is imported late, in the threads that use it: pandas and MLflow take seconds, which
+the server's start need not wait for.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from modelyard.api import ServingView, VersionView
 from modelyard.deploy import local
 from modelyard.errors import InputError, ModelyardError
-from modelyard.registry import versions
-from modelyard.registry.register import Candidate, Registered, register
 from modelyard.registry.tracking import Tracking
 from modelyard.settings import Paths
 
-Value = TypeVar("Value")
+if TYPE_CHECKING:
+    from modelyard.registry.register import Candidate, Registered
 
 
 class Library:
@@ -25,6 +29,9 @@ class Library:
     Args:
         tracking: MLflow.
         paths: of the home.
+
+    Raises:
+        ModelyardError: from every call, when the registry can't be used.
     """
 
     def __init__(self, tracking: Tracking, paths: Paths) -> None:
@@ -34,15 +41,24 @@ class Library:
 
     def versions(self, name: str) -> list[VersionView]:
         """All versions of a model, newest first."""
-        return _translated(lambda: versions.versions(self._tracking, name))
+        from modelyard.registry import versions
+
+        with _translated():
+            return versions.versions(self._tracking, name)
 
     def champion(self, name: str, alias: str) -> str | None:
         """URI of the serving version's packed model; None without one."""
-        return _translated(lambda: versions.champion_model(self._tracking, name, alias))
+        from modelyard.registry import versions
+
+        with _translated():
+            return versions.champion_model(self._tracking, name, alias)
 
     def register(self, candidate: Candidate) -> Registered:
         """Make a version of a candidate and move the aliases."""
-        return _translated(lambda: register(self._tracking, candidate))
+        from modelyard.registry.register import register
+
+        with _translated():
+            return register(self._tracking, candidate)
 
     def deploy(
         self, name: str, alias: str, *, port: int | Literal["auto"], run: str | None
@@ -68,7 +84,10 @@ class Library:
         Raises:
             InputError: no such model, or nothing to go back to.
         """
-        version = _translated(lambda: versions.rollback(self._tracking, name))
+        from modelyard.registry import versions
+
+        with _translated():
+            version = versions.rollback(self._tracking, name)
         return self._serve(name, version.version, port="auto", run=None)
 
     def servings(self) -> list[ServingView]:
@@ -78,15 +97,19 @@ class Library:
     def _serve(
         self, name: str, number: int, *, port: int | Literal["auto"], run: str | None
     ) -> ServingView:
-        folder = _translated(lambda: versions.version_folder(self._tracking, name, number))
+        from modelyard.registry import versions
+
+        with _translated():
+            folder = versions.version_folder(self._tracking, name, number)
         with self._deploying:
             return local.deploy(name, number, folder, port=port, paths=self._paths, run=run)
 
 
-def _translated(call: Callable[[], Value]) -> Value:
-    """The call's answer; what MLflow raises becomes an error of ours, in one line."""
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What MLflow raises becomes an error of ours, in one line."""
     try:
-        return call()
+        yield
     except ModelyardError:
         raise
     except Exception as error:

@@ -38,6 +38,9 @@ from modelyard.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
+LAST_WORDS_SECONDS = 0.5
+"""How long the recorder may go on at the end; the next server writes what is left."""
+
 
 class Ending:
     """The one place that says that the server is to end, and why. Belongs to the event loop."""
@@ -188,7 +191,7 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     stack.callback(core.intake.stop)
     stack.callback(core.stream.close)
     core.recorder.start()  # imports MLflow in its thread, now that the port answers
-    stack.push_async_callback(asyncio.to_thread, core.recorder.stop)
+    stack.push_async_callback(asyncio.to_thread, core.recorder.stop, LAST_WORDS_SECONDS)
     core.changes.listen(lambda _: core.recorder.wake())
     http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=5.0))
     flows = FlowWatch(

@@ -5,15 +5,29 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from modelyard.errors import ModelyardError
 from modelyard.server import lifecycle, logs
 from modelyard.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Run the server and leave the process at once.
+
+    All it knows is committed by then. The interpreter's own way out would wait for what its
+    threads are in the middle of, such as an import of MLflow, for seconds.
+    """
+    code = main(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:

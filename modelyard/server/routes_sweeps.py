@@ -20,9 +20,14 @@ from modelyard.api import (
     TrialView,
 )
 from modelyard.contract import Document, Wire
-from modelyard.errors import InputError
+from modelyard.errors import ExperimentError, InputError
+from modelyard.evaluate.catalogue import METRICS
+from modelyard.experiment.catalogue import Catalogue
+from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
+from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow
+from modelyard.models.families import FAMILIES
 from modelyard.server import reading, views
 from modelyard.server.core import Core, CoreOf
 from modelyard.server.supervisor import Conflict
@@ -57,10 +62,10 @@ class ReasonBody(Wire):
 def create_sweep(core: CoreOf, request: SweepRequest) -> SweepView:
     """Make a sweep, or find the one of the request's flow run."""
     experiment = experiment_from(request.experiment)
+    _check(experiment)
     document = Document(
         experiment=experiment.to_document(), store=core.settings.paths.artifacts.as_uri()
     )
-    # The store's base is one for the installation, and the sweep's launches lie below its id.
     whole = request.model_copy(update={"experiment": document.experiment})
     return reading.sweep(core.journal, core.journal.create_sweep(_new_id(), whole, document))
 
@@ -168,6 +173,17 @@ async def run_stage(core: CoreOf, reference: str, stage: StageName) -> StageView
 def stage(core: CoreOf, reference: str, stage: StageName) -> StageView:
     """A stage that was started."""
     return reading.stage(core.journal, _find(core, reference).id, stage)
+
+
+def _check(experiment: Experiment) -> None:
+    """All that can be told without a look at the data, which the prepare stage takes."""
+    family = experiment.model.family
+    known = Catalogue(
+        families=FAMILIES, metrics=METRICS, chosen=family if family in FAMILIES else None
+    )
+    mistakes = check(experiment, known)
+    if mistakes:
+        raise ExperimentError("experiment", mistakes)
 
 
 async def _want(core: Core, reference: str, desired: Desired, reason: str) -> SweepView:

@@ -17,7 +17,6 @@ from modelyard.local import gpus
 from modelyard.server import handover
 from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
-from modelyard.server.registering import candidate_of
 from modelyard.settings import Settings
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.stage import StageController, StageOrder, outcome_of
@@ -186,6 +185,8 @@ class Stages:
         return row.outcome
 
     def _register(self, sweep: SweepRow) -> dict[str, Any]:
+        from modelyard.server.registering import candidate_of  # late: see ``Library``
+
         registered = self._library.register(candidate_of(self._journal, sweep))
         return {
             "version": registered.version.model_dump(mode="json"),

@@ -64,6 +64,7 @@ class Supervisor:
                 await self._stop(row)
             elif row.owner is None:
                 await self._start_open_stages(row)
+            await asyncio.to_thread(self._conclude, row.id)
 
     async def close(self) -> None:
         """Let go of all stages as they are; the next server goes on with them."""
@@ -83,6 +84,7 @@ class Supervisor:
         recorded = {one.stage: one for one in await asyncio.to_thread(self._journal.stages, row.id)}
         found = recorded.get(stage)
         if found is not None and found.state is not StageState.RUNNING:
+            await asyncio.to_thread(endings.stage_ended, self._journal, found)
             return found
         if row.state in (SweepState.COMPLETE, SweepState.REFUSED):
             return _left_out(row, stage)
@@ -144,8 +146,17 @@ class Supervisor:
         # controller knows what its trials are to be told.
         await self._start_open_stages(row)
         self._runner.wake(row.id)
-        if not any(of == row.id for of, _ in self._tasks):
+        if not self._busy(row.id):
             await asyncio.to_thread(endings.stopped, self._journal, row.id)
+
+    def _busy(self, sweep: str) -> bool:
+        return any(of == sweep for of, _ in self._tasks)
+
+    def _conclude(self, sweep: str) -> None:
+        """Write what an earlier server didn't come to after a stage's end."""
+        for stage in self._journal.stages(sweep):
+            if stage.state is not StageState.RUNNING:
+                endings.stage_ended(self._journal, stage)
 
     async def _start_open_stages(self, row: SweepRow) -> None:
         for stage in await asyncio.to_thread(self._journal.stages, row.id):
@@ -169,7 +180,8 @@ class Supervisor:
             self._tasks.pop((row.id, stage.stage))
         # Read after the task has left the table: a wish written before is seen here, a later one
         # finds no task and stops the sweep itself.
-        await _stored(endings.stopped, self._journal, row.id)
+        if not self._busy(row.id):
+            await _stored(endings.stopped, self._journal, row.id)
 
     async def _attempt(self, row: SweepRow, stage: StageRow) -> StageRow | None:
         """The stage as it ended; None where it was stopped on somebody's wish."""
