@@ -57,4 +57,5 @@ def print_line(line: str, out: Console) -> None:
 
 
 def _numeric(cell: str) -> bool:
-    return cell in ("", "·") or cell.replace(".", "", 1).replace("e-", "", 1).lstrip("-").isdigit()
+    bare = cell.removesuffix("%").replace(".", "", 1).replace("e-", "", 1).lstrip("-")
+    return cell in ("", "·") or bare.isdigit()

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,9 +61,8 @@ def prepare_home(paths: Paths) -> None:
     try:
         for folder in (paths.home, paths.services, paths.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        probe = paths.services / f".probe-{os.getpid()}"
-        probe.write_text("probe")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=paths.services) as probe:
+            probe.write(b"probe")
     except OSError as error:
         raise InputError(
             f"the home folder {paths.home} can't be written ({error.strerror}); free it, or "
