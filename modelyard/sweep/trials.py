@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -56,6 +57,7 @@ class TrialWork:
         self._inputs = inputs
         self._folder = join(store, "sweeps", sweep.id)
         self._asked: list[Asked] = []
+        self._asking = asyncio.Lock()
         self._rows: dict[int, TrialRow] = {}
 
     async def open(self) -> None:
@@ -95,7 +97,9 @@ class TrialWork:
 
     async def ask(self, task: str) -> None:
         """Sample and store a trial."""
-        asked = await self._studying(lambda: self._study.ask(int(task)))
+        # In order: while one is tried again, the next would take its number.
+        async with self._asking:
+            asked = await self._studying(lambda: self._study.ask(int(task)))
         if asked.number == len(self._asked):
             self._asked.append(asked)
 

@@ -1,0 +1,317 @@
+"""The plan as a property: in a world where anything may be killed at any time, it comes to its end.
+
+The simulated world carries actions out, repeats them, does half of them or loses them; jobs end
+in every way there is; controller and server crash. Once the faults are used up, what is left
+must end with exactly the trials asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelyard.api import Desired, TrialState
+from modelyard.contract import (
+    Exit,
+    Failure,
+    LaunchKey,
+    Stage,
+    Stop,
+    TrialResult,
+    TrialSpec,
+)
+from modelyard.executor import Evidence, Job, JobPhase
+from modelyard.journal.rows import LaunchRow
+from modelyard.sweep.plan import deadline, plan
+from modelyard.sweep.world import (
+    COUNTED,
+    Action,
+    Ask,
+    Clean,
+    End,
+    Finish,
+    Halt,
+    Launch,
+    LaunchView,
+    Outcome,
+    Policy,
+    Record,
+    Report,
+    TaskView,
+    Tell,
+    World,
+)
+
+ENDS = (
+    Evidence(exit_code=0),
+    Evidence(exit_code=Exit.BUG),
+    Evidence(exit_code=Exit.STOPPED),
+    Evidence(exit_code=Exit.OUT_OF_MEMORY),
+    Evidence(exit_code=Exit.DIVERGED),
+    Evidence(exit_code=Exit.FENCED),
+    Evidence(signal=9),
+    Evidence(signal=11),
+    Evidence(signal=9, reason="MemoryLimit"),
+    Evidence(reason="ForkServerLost"),
+)
+RESULT = TrialResult(metrics={"accuracy": 0.5})
+
+
+class Simulation:
+    """Journal, study and executor in three dictionaries, and a clock that only we move."""
+
+    def __init__(self, chance: Random, faults: int) -> None:
+        self.chance = chance
+        self.faults = faults
+        self.now = 100.0
+        self.rows: dict[LaunchKey, LaunchRow] = {}
+        self.jobs: dict[LaunchKey, Job] = {}
+        self.told: dict[str, TrialState | None] = {}
+        self.recorded: dict[str, TrialState] = {}
+        self.signalled: set[LaunchKey] = set()
+        self.pruned: set[str] = set()
+        self.pending: dict[str, int] = {}
+        self.reported: dict[str, int] = {}
+        self.embedded = chance.random() < 0.5
+
+    def fault(self, probability: float) -> bool:
+        """Whether something goes wrong now; the number of faults is bounded."""
+        if self.faults <= 0 or self.chance.random() >= probability:
+            return False
+        self.faults -= 1
+        return True
+
+    def world(self) -> World:
+        tasks = []
+        for task in self.told:
+            rows = [row for key, row in self.rows.items() if key.task == task]
+            tasks.append(
+                TaskView(
+                    task=task,
+                    told=self.told[task],
+                    recorded=self.recorded.get(task),
+                    launches=tuple(
+                        LaunchView(
+                            row=row,
+                            job=self.jobs.get(row.key),
+                            signalled=row.key in self.signalled,
+                        )
+                        for row in sorted(rows, key=lambda row: row.key.number)
+                    ),
+                    reports=tuple(
+                        (step, 0.5)
+                        for step in range(self.reported.get(task, 0) + 1, self._steps(task) + 1)
+                    ),
+                    prune=task in self.pruned,
+                )
+            )
+        return World(now=self.now, started_at=0.0, tasks=tuple(tasks))
+
+    def _steps(self, task: str) -> int:
+        return 0 if self.told[task] is not None else self.pending.get(task, 0)
+
+    def crash(self) -> None:
+        """The controller loses its memory; an embedded server takes its jobs with it."""
+        self.signalled.clear()
+        self.pruned.clear()
+        if self.embedded:
+            self.jobs.clear()
+
+    def carry_out(self, action: Action, policy: Policy) -> None:
+        half = self.fault(0.1)
+        match action:
+            case Ask(task=task):
+                if task == str(len(self.told)):  # in order, as the study keeps it
+                    self.told[task] = None
+            case Launch(task=task, number=number):
+                self.launch(task, number, policy, half)
+            case Report(task=task, values=values):
+                self.reported[task] = max(step for step, _ in values)
+                if not half and self.fault(0.3):
+                    self.pruned.add(task)
+            case Halt(key=key, reason=reason):
+                row = self.rows[key]
+                self.rows[key] = replace(row, stop=row.stop or reason)
+                if not half:
+                    self.signalled.add(key)
+                    self.end(key, Evidence(exit_code=Exit.STOPPED))
+            case End(key=key, failure=failure):
+                assert key not in self.running()
+                row = self.rows[key]
+                if row.ended_at is None:
+                    self.rows[key] = replace(row, ended_at=self.now, failure=failure)
+            case Tell(task=task, state=state):
+                assert self.told[task] in (None, state), "told two ends"
+                self.told[task] = state
+            case Record(task=task, state=state):
+                assert self.recorded.get(task) not in COUNTED - {state}
+                self.recorded[task] = state
+            case Clean(key=key):
+                assert self.rows[key].ended_at is not None
+                self.jobs.pop(key, None)
+
+    def launch(self, task: str, number: int, policy: Policy, half: bool) -> None:
+        key = LaunchKey(sweep="abcdefgh", task=task, number=number)
+        others = [other for other in self.running() if other.task == task and other != key]
+        assert not others, "two jobs of one trial"
+        newest = max((k.number for k in self.rows if k.task == task), default=0)
+        assert number in (newest, newest + 1), "a launch number was left out"
+        spec = TrialSpec(key=key, stage=Stage.TRIAL, document="d")
+        self.rows.setdefault(key, LaunchRow(key=key, spec=spec, created_at=self.now))
+        if not half and self.rows[key].ended_at is None:
+            new = Job(key=key, spec_digest="d", phase=JobPhase.RUNNING)
+            self.jobs.setdefault(key, new)
+            at_work = [k for k in self.running() if self.rows[k].result is None]
+            assert len(at_work) <= policy.parallel, "more at once than wanted"
+
+    def running(self) -> list[LaunchKey]:
+        return [key for key, job in self.jobs.items() if job.phase is JobPhase.RUNNING]
+
+    def end(self, key: LaunchKey, evidence: Evidence) -> None:
+        if key in self.running():
+            ended = JobPhase.SUCCEEDED if evidence.exit_code == 0 else JobPhase.FAILED
+            self.jobs[key] = replace(self.jobs[key], phase=ended, evidence=evidence)
+
+    def live(self) -> None:
+        """Time goes on, and so do the jobs."""
+        self.now += self.chance.choice([0.1, 1.0, 30.0])
+        for key in self.running():
+            row = self.rows[key]
+            if row.result is not None:
+                self.end(key, Evidence(exit_code=0))
+            elif self.fault(0.3):
+                self.misfortune(key, row)
+            elif row.stop is None or self.chance.random() < 0.2:
+                self.progress(key, row)
+
+    def misfortune(self, key: LaunchKey, row: LaunchRow) -> None:
+        kind = self.chance.randrange(len(ENDS) + 2)
+        if kind == len(ENDS):
+            self.now += 1000.0  # silence: it hangs
+        elif kind > len(ENDS):
+            del self.jobs[key]  # somebody deletes the job
+        else:
+            said = Failure(exit=Exit.BUG, summary=f"bug of {key}")
+            self.rows[key] = replace(row, said=said, beat_at=self.now)
+            self.end(key, ENDS[kind])
+
+    def progress(self, key: LaunchKey, row: LaunchRow) -> None:
+        epoch = (row.checkpoint or 0) + 1
+        self.pending[key.task] = max(self.pending.get(key.task, 0), epoch)
+        row = replace(row, beat_at=self.now, phase="training", phase_steps=True, checkpoint=epoch)
+        if epoch >= 3 and row.ended_at is None:
+            row = replace(row, result=RESULT)
+        self.rows[key] = row
+
+
+def run(sim: Simulation, policy: Policy) -> Finish:
+    """Follow the plan until it says that nothing is left."""
+    for _ in range(3000):
+        world = sim.world()
+        actions = plan(world, policy)
+        if len(actions) == 1 and isinstance(actions[0], Finish):
+            return actions[0]
+        assert not any(isinstance(action, Finish) for action in actions)
+        if sim.chance.random() < 0.3:
+            sim.chance.shuffle(actions)
+        done: set[str] = set()
+        for action in actions:
+            assert not isinstance(action, Finish)
+            if action.task in done or sim.fault(0.1):
+                continue  # one action of a trial at a time; or it is lost
+            done.add(action.task)
+            sim.carry_out(action, policy)
+            if sim.fault(0.05):
+                sim.carry_out(action, policy)  # its answer was lost, it is carried out again
+            if sim.fault(0.05):
+                sim.crash()
+                break
+        if not actions and not sim.running():
+            wake = deadline(world, policy)
+            assert wake is not None, "nothing to do, nothing to wait for, and no end"
+            sim.now = max(sim.now, wake)
+        sim.live()
+    raise AssertionError("no end in 3000 rounds")
+
+
+POLICIES = st.builds(
+    Policy,
+    trials=st.integers(1, 8),
+    parallel=st.integers(1, 4),
+    ahead=st.integers(0, 4),
+    metrics=st.just(("accuracy",)),
+    overlap=st.booleans(),
+    trial_seconds=st.sampled_from([None, 500.0]),
+)
+CHANCES = st.integers(0, 2**32).map(Random)
+ANYTHING = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def settled(sim: Simulation) -> bool:
+    """No job left, and the journal has each trial as it was told."""
+    return not sim.jobs and all(
+        sim.recorded.get(task) is told for task, told in sim.told.items() if told is not None
+    )
+
+
+@ANYTHING
+@given(policy=POLICIES, chance=CHANCES, faults=st.integers(0, 40))
+def test_exactly_the_trials_asked_for_reach_an_end(
+    policy: Policy, chance: Random, faults: int
+) -> None:
+    """Whatever is lost, repeated or killed: as many ends as asked for, and no job left."""
+    sim = Simulation(chance, faults)
+    run(sim, policy)
+    assert [told in COUNTED for told in sim.told.values()] == [True] * policy.trials
+    assert settled(sim)
+
+
+@ANYTHING
+@given(policy=POLICIES, chance=CHANCES, faults=st.integers(0, 40))
+def test_an_interrupted_sweep_ends_and_goes_on(policy: Policy, chance: Random, faults: int) -> None:
+    """Interrupted at any moment no job is left; continued, the same trials reach their end."""
+    sim = Simulation(chance, faults)
+    for _ in range(chance.randrange(12)):
+        for action in plan(sim.world(), policy)[:1]:
+            if not isinstance(action, Finish):
+                sim.carry_out(action, policy)
+        sim.live()
+    finish = run(sim, replace(policy, desired=Desired.INTERRUPTED))
+    assert finish.outcome is Outcome.INTERRUPTED
+    assert settled(sim)
+    assert TrialState.CANCELLED not in sim.told.values()
+    run(sim, policy)
+    assert [told in COUNTED for told in sim.told.values()] == [True] * policy.trials
+    assert settled(sim)
+
+
+@ANYTHING
+@given(
+    policy=POLICIES,
+    chance=CHANCES,
+    faults=st.integers(0, 40),
+    by_time=st.booleans(),
+)
+def test_a_cancelled_sweep_leaves_nothing_open(
+    policy: Policy, chance: Random, faults: int, by_time: bool
+) -> None:
+    """Cancelled or out of time at any moment: no job left, and every trial has an end."""
+    sim = Simulation(chance, faults)
+    for _ in range(chance.randrange(12)):
+        for action in plan(sim.world(), policy)[:1]:
+            if not isinstance(action, Finish):
+                sim.carry_out(action, policy)
+        sim.live()
+    wanted = (
+        replace(policy, ends_at=sim.now) if by_time else replace(policy, desired=Desired.CANCELLED)
+    )
+    run(sim, wanted)
+    assert settled(sim)
+    assert None not in sim.told.values()
+    assert all(
+        row.stop in (None, Stop.CANCELLED, Stop.BUDGET, Stop.PRUNED, Stop.HUNG, Stop.TIMED_OUT)
+        for row in sim.rows.values()
+    )
