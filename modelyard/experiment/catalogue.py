@@ -17,6 +17,11 @@ class FamilyParameter(Protocol):
     """A parameter of a model family."""
 
     @property
+    def type(self) -> type:
+        """Of its values."""
+        ...
+
+    @property
     def choices(self) -> tuple[Scalar, ...] | None:
         """All values, where they are few."""
         ...

@@ -67,8 +67,8 @@ Without a space the family's own is searched, less what the file fixes under `tr
 LIMITS = """\
 - `grid` needs a `step` for every `float`, or its option `steps`; it tries each cell once, so a
   larger `budget.trials` is cut.
-- `cmaes` needs two numbers without conditions and follows one objective; `qmc` needs one number
-  and `gp` one parameter without conditions. What they can't follow is drawn at random, and said.
+- `cmaes`, `gp` and `qmc` draw parameters with conditions at random, `cmaes` also choices, and say
+  so; a space that has nothing else is a mistake. `cmaes` follows one objective.
 - With several objectives there is no pruner: left out, it is `none`; any other is a mistake.
 """
 

@@ -21,6 +21,8 @@ VALUE_LIMIT = 100_000
 DEPTH_LIMIT = 50
 """Deepest nesting; the deepest of ours is six."""
 
+_TOO_DEEP = f"nested deeper than {DEPTH_LIMIT} levels"
+
 Path = tuple[str | int, ...]
 
 
@@ -81,8 +83,6 @@ def parse(text: str) -> Parsed:
         line = text.count("\n", 0, error.position) + 1
         character = repr(text[error.position : error.position + 1])
         raise YamlMistake(f"the character {character} can't stand in YAML", line) from None
-    except RecursionError:
-        raise YamlMistake("nested too deeply to be read") from None
     return Parsed(value=value, lines=build.lines, duplicates=tuple(build.duplicates))
 
 
@@ -96,9 +96,23 @@ def _marked(error: yaml.MarkedYAMLError) -> YamlMistake:
 
 
 class _Core(yaml.SafeLoader):
-    """SafeLoader whose plain scalars are resolved by the core schema."""
+    """SafeLoader whose plain scalars are resolved by the core schema, and not too deep."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 – declared so by PyYAML, which fills it
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """PyYAML's own, which calls itself for each level."""
+        self.depth += 1
+        if self.depth > DEPTH_LIMIT:
+            mark = self.get_mark()
+            raise YamlMistake(_TOO_DEEP, mark.line + 1, mark.column + 1)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _PATTERNS = (
@@ -140,10 +154,10 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:str": str,
 }
 
-_TAGS: Mapping[str, Collection[str]] = {
-    "scalar": _SCALARS,
-    "sequence": ("tag:yaml.org,2002:seq",),
-    "mapping": ("tag:yaml.org,2002:map",),
+_TAGS: Mapping[type[yaml.Node], Collection[str]] = {
+    yaml.ScalarNode: _SCALARS,
+    yaml.SequenceNode: ("tag:yaml.org,2002:seq",),
+    yaml.MappingNode: ("tag:yaml.org,2002:map",),
 }
 """The tags that each kind of node may have."""
 
@@ -162,8 +176,8 @@ class _Build:
         if self.count > VALUE_LIMIT:
             raise YamlMistake(f"more than {VALUE_LIMIT} values once aliases are followed", line)
         if len(path) > DEPTH_LIMIT:
-            raise YamlMistake(f"nested deeper than {DEPTH_LIMIT} levels", line, column)
-        if node.tag not in _TAGS[node.id]:
+            raise YamlMistake(_TOO_DEEP, line, column)
+        if node.tag not in _TAGS[type(node)]:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
             raise YamlMistake(f"the tag {tag} is not read here", line, column)
         self.lines.setdefault(path, line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from modelyard.contract import Scalar
 from modelyard.experiment.keys import Loc
@@ -51,22 +50,12 @@ CELL_LIMIT = 100_000
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Needs:
-    """What a sampler's own method can be used on; everything else it would draw at random.
+_FOLLOWS = {"cmaes": "number", "gp": "any", "qmc": "any"}
+"""Samplers whose own method leaves parameters out, which are then drawn at random: all those
+with conditions, and all but numbers for cmaes.
 
-    Source: run on Optuna 5.0 (``infer_relative_search_space`` of each sampler).
-    """
-
-    dimensions: int
-    numbers: bool
-
-
-_NEEDS = {
-    "cmaes": _Needs(dimensions=2, numbers=True),
-    "gp": _Needs(dimensions=1, numbers=False),
-    "qmc": _Needs(dimensions=1, numbers=True),
-}
+Source: run on Optuna 5.0 (``infer_relative_search_space`` of each sampler).
+"""
 
 
 def check_search(case: Case) -> Mistakes:
@@ -92,14 +81,14 @@ def check_search(case: Case) -> Mistakes:
 
 def drawn_at_random(sampler: str, space: Mapping[str, Parameter]) -> tuple[str, ...]:
     """Parameters that a sampler's own method leaves out and draws at random."""
-    needs = _NEEDS.get(sampler)
-    if needs is None:
+    follows = _FOLLOWS.get(sampler)
+    if follows is None:
         return ()
-    return tuple(name for name, p in space.items() if not is_fixed(p) and not _is_within(needs, p))
-
-
-def _is_within(needs: _Needs, parameter: Parameter) -> bool:
-    return not parameter.when and not (needs.numbers and parameter.choice is not None)
+    return tuple(
+        name
+        for name, p in space.items()
+        if not is_fixed(p) and (p.when or (follows == "number" and p.choice is not None))
+    )
 
 
 def _options(
@@ -178,16 +167,13 @@ def _pruner(case: Case) -> Mistakes:
 def _dimensions(case: Case, space: Mapping[str, Parameter]) -> Mistakes:
     """A sampler that could use nothing of the space, and would draw all of it at random."""
     name = case.experiment.search.sampler.name
-    needs = _NEEDS.get(name)
-    if needs is None:
-        return
-    count = sum(_is_within(needs, p) and not is_fixed(p) for p in space.values())
-    if count < needs.dimensions:
-        kind = "float or int parameters" if needs.numbers else "parameters"
+    searched = {n for n, p in space.items() if not is_fixed(p)}
+    if searched and searched == set(drawn_at_random(name, space)):
+        kind = "a float or int parameter" if _FOLLOWS[name] == "number" else "a parameter"
         yield case.mistake(
             ("search", "space"),
-            f"{name} needs at least {needs.dimensions} {kind} without conditions, there "
-            f"{'is' if count == 1 else 'are'} {count}: all would be drawn at random; use tpe",
+            f"{name} needs {kind} without a condition; here it would draw everything at random: "
+            "use tpe",
         )
 
 

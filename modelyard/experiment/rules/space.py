@@ -87,6 +87,11 @@ def _values(case: Case, name: str, parameter: Parameter) -> Mistakes:
     known = family.parameters.get(name) if family else None
     if known is None and name not in SEARCHABLE:
         return  # which family's it is isn't known
+    if parameter.float_ is not None and _takes_whole_numbers(name, known):
+        yield case.mistake(
+            ("search", "space", name, "float"), f"{name} is a whole number: write int instead"
+        )
+        return
     for loc, value in _ends(name, parameter):
         problem = known.problem(value) if known else _train_problem(name, value)
         if problem:
@@ -101,6 +106,11 @@ def _ends(name: str, parameter: Parameter) -> Iterator[tuple[Loc, Scalar]]:
     for kind, values in kinds.items():
         for index, value in enumerate(values or ()):
             yield ("search", "space", name, kind, index), value
+
+
+def _takes_whole_numbers(name: str, known: FamilyParameter | None) -> bool:
+    """Whether 1.5 would be no value for it, nor 2.0."""
+    return known.type is int if known else Train.model_fields[name].annotation is int
 
 
 def _between(case: Case, name: str, parameter: Parameter, known: FamilyParameter) -> Mistakes:

@@ -1,0 +1,378 @@
+"""Rules across fields: each mistake by itself, and none where the file is right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelyard.errors import Mistake
+from modelyard.evaluate.catalogue import METRICS
+from modelyard.experiment.catalogue import Catalogue
+from modelyard.experiment.check import check
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.rules.family import LOSSES
+from modelyard.experiment.rules.search import BOUNDS, SCHEDULE_OPTIONS
+from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS
+from modelyard.models.families import FAMILIES
+
+COLUMNS = ("age", "plan", "when", "churned")
+CLASSES = Catalogue(
+    families=FAMILIES,
+    metrics=METRICS,
+    columns=COLUMNS,
+    kind="table",
+    task="classification",
+    chosen="mlp",
+)
+NUMBERS = replace(CLASSES, task="regression")
+
+
+def found(raw: dict[str, Any], catalogue: Catalogue = CLASSES) -> dict[str, Mistake]:
+    """Mistakes of a file with a sound data section, by path."""
+    whole = {"name": "a", "data": {"source": "a.csv", "target": "churned"}, **raw}
+    mistakes = check(Experiment.model_validate(whole), catalogue, whole)
+    assert len({m.path for m in mistakes}) == len(mistakes)
+    return {m.path: m for m in mistakes}
+
+
+def only(raw: dict[str, Any], catalogue: Catalogue = CLASSES) -> Mistake:
+    """The one mistake of a file."""
+    (mistake,) = found(raw, catalogue).values()
+    return mistake
+
+
+def space(**dimensions: Any) -> dict[str, Any]:
+    """A file that searches these."""
+    return {"search": {"space": dimensions}}
+
+
+def test_a_sound_experiment_has_no_mistakes() -> None:
+    """A file that uses most keys rightly gets an empty answer."""
+    raw = {
+        "data": {
+            "source": "a.csv",
+            "target": "churned",
+            "drop": ["age"],
+            "split": {"by": {"time": "when"}},
+        },
+        "model": {"family": "mlp", "parameters": {"activation": "relu"}},
+        "objective": {"metric": "log_loss", "goal": "minimize"},
+        "search": {
+            "sampler": {"name": "tpe", "startup_trials": 5},
+            "pruner": {"name": "hyperband", "min_epochs": 2},
+            "space": {
+                "learning_rate": {"float": [1e-4, 1e-1], "log": True},
+                "hidden": {"int": [32, 256], "step": 32},
+                "dropout": {"float": [0.0, 0.5], "step": 0.1},
+                "optimizer": ["adamw", "sgd"],
+                "momentum": {"float": [0.5, 0.99], "when": {"optimizer": "sgd"}},
+                "schedule": ["cosine", "constant"],
+                "batch_size": [32, 64],
+            },
+        },
+        "train": {"schedule": {"name": "step", "every": 3, "factor": 0.5}},
+        "gates": [
+            {"metric": "accuracy", "at_least": 0.9},
+            {"metric": "log_loss", "at_most": 3},
+        ],
+    }
+    assert found(raw) == {}
+
+
+def test_unknown_columns_are_mistakes_with_the_nearest() -> None:
+    """Target, dropped, group and time columns must be in the data."""
+    raw = {"data": {"source": "a.csv", "target": "churn", "drop": ["age", "plam"]}}
+    mistakes = found(raw)
+    assert {p: m.nearest for p, m in mistakes.items()} == {
+        "data.target": "churned",
+        "data.drop.1": "plan",
+    }
+    assert mistakes["data.target"].valid == COLUMNS
+    by = {"data": {"source": "a", "target": "churned", "split": {"by": {"group": "plans"}}}}
+    assert (only(by).path, only(by).nearest) == ("data.split.by.group", "plan")
+
+
+def test_a_table_needs_a_target_of_its_own() -> None:
+    """Left out it is asked for, unless the source says; dropped or grouped by it is refused."""
+    assert only({"data": {"source": "a.csv"}}).path == "data.target"
+    assert found({"data": {"source": "a.csv"}}, replace(CLASSES, own_target=True)) == {}
+    dropped = {"data": {"source": "a.csv", "target": "churned", "drop": ["churned"]}}
+    assert only(dropped).path == "data.drop.0"
+    by = {"data": {"source": "a", "target": "churned", "split": {"by": {"group": "churned"}}}}
+    assert only(by).path == "data.split.by.group"
+
+
+@pytest.mark.parametrize(
+    ("objective", "path", "words", "catalogue"),
+    [
+        ({"metric": "acuracy"}, "objective.metric", "did you mean 'accuracy'", CLASSES),
+        ({"metric": "r2"}, "objective.metric", "has classes", CLASSES),
+        ({"metric": "rmse"}, "objective.goal", "write goal: minimize", NUMBERS),
+        (
+            [{"metric": "accuracy"}, {"metric": "f1", "goal": "minimize"}],
+            "objective.1.goal",
+            "better when higher",
+            CLASSES,
+        ),
+        ([{"metric": "f1"}, {"metric": "f1"}], "objective.1.metric", "already", CLASSES),
+    ],
+)
+def test_objectives_fit_task_and_direction(
+    objective: Any, path: str, words: str, catalogue: Catalogue
+) -> None:
+    """A metric must exist, be computable for the task, and be improved in its good direction."""
+    mistake = only({"objective": objective}, catalogue)
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+def test_the_default_objective_is_judged_as_well() -> None:
+    """Accuracy, the default, is a mistake on a target that is a number."""
+    mistake = only({}, NUMBERS)
+    assert mistake.path == "objective.metric"
+    assert mistake.valid == ("mae", "rmse", "mse", "r2", "loss")
+
+
+@pytest.mark.parametrize(
+    ("gate", "path", "words"),
+    [
+        ({"metric": "acuracy", "at_least": 1}, "gates.0.metric", "did you mean 'accuracy'"),
+        ({"metric": "mae", "at_most": 1}, "gates.0.metric", "this is classification"),
+        ({"metric": "log_loss", "at_least": 1}, "gates.0.at_least", "write at_most"),
+        ({"metric": "accuracy", "at_most": 1}, "gates.0.at_most", "write at_least"),
+        ({"metric": "accuracy", "at_least": 95}, "gates.0.at_least", "between 0 and 1"),
+    ],
+)
+def test_gates_fit_task_and_direction(gate: dict[str, Any], path: str, words: str) -> None:
+    """A gate's metric must exist and fit, its bound be on the right side and reachable."""
+    mistake = only({"gates": [gate]})
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "path", "words"),
+    [
+        ({"hiden": [1, 2]}, "search.space.hiden", "did you mean 'hidden'"),
+        ({"max_depth": [1, 2]}, "search.space.max_depth", "random-forest has it"),
+        ({"epochs": [1, 2]}, "search.space.epochs", "train.epochs can't be searched"),
+        ({"optimizer": ["adam", "rmspropp"]}, "search.space.optimizer.1", "'rmspropp' is not"),
+        ({"hidden": {"int": [0, 9]}}, "search.space.hidden.int.0", "0 is below 1"),
+        ({"hidden": {"float": [1, 9]}}, "search.space.hidden.float", "write int instead"),
+        ({"activation": ["relu", "rela"]}, "search.space.activation.1", "none of relu"),
+        ({"batch_size": [16, 32.5]}, "search.space.batch_size.1", "not a whole number"),
+        ({"momentum": {"float": [0.5, 1.0]}}, "search.space.momentum.float.1", "below 1"),
+        ({"layers": [1, 2, 1]}, "search.space.layers.2", "stands there already"),
+        (
+            {"dropout": {"float": [0, 0.5], "step": 0.2}},
+            "search.space.dropout.step",
+            "end at 0.4",
+        ),
+        ({"hidden": {"int": [8, 30], "step": 8}}, "search.space.hidden.step", "end at 24"),
+    ],
+)
+def test_dimensions_are_keys_with_values_that_they_take(
+    dimensions: dict[str, Any], path: str, words: str
+) -> None:
+    """A name of the space must be searchable here, and each value or bound valid for it."""
+    mistake = only(space(**dimensions))
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+def test_a_range_over_values_that_a_parameter_lacks_is_a_mistake() -> None:
+    """A kernel is 3, 5 or 7: a range must step over 4 and 6."""
+    images = replace(CLASSES, kind="image", chosen="cnn", columns=None)
+    assert "use choice" in only(space(kernel={"int": [3, 7]}), images).message
+    assert found(space(kernel={"int": [3, 7], "step": 2}), images) == {}
+
+
+def test_a_family_that_is_fitted_in_one_go_takes_no_notice_of_train() -> None:
+    """Searching a key of train for a forest is told as what it is, with why it was chosen."""
+    trees = replace(CLASSES, chosen="random-forest", why="The family is random-forest, because.")
+    mistake = only(space(optimizer=["adam", "sgd"]), trees)
+    assert "takes no notice of train.optimizer" in mistake.message
+    assert mistake.message.endswith("The family is random-forest, because.")
+
+
+def test_without_a_family_any_familys_parameter_may_be_searched() -> None:
+    """When the data couldn't be read, only names that no family has are mistakes."""
+    unknown = Catalogue(families=FAMILIES, metrics=METRICS)
+    assert found(space(hidden=[8, 16], max_depth=[2, 3], dropout=[0.1, 0.2]), unknown) == {}
+    assert only(space(hiden=[8, 16]), unknown).nearest == "hidden"
+
+
+@pytest.mark.parametrize(
+    ("when", "path", "words"),
+    [
+        ({"hidden": 16}, "search.space.hidden.when.hidden", "of itself"),
+        ({"optimiser": "sgd"}, "search.space.hidden.when.optimiser", "mean 'optimizer'"),
+        ({"optimizer": "adam"}, "search.space.hidden.when.optimizer", "never is 'adam'"),
+        ({"layers": 4}, "search.space.hidden.when.layers", "never is 4"),
+        ({"layers": 1.5}, "search.space.hidden.when.layers", "never is 1.5"),
+    ],
+)
+def test_conditions_name_other_dimensions_and_their_values(
+    when: dict[str, Any], path: str, words: str
+) -> None:
+    """A condition must be able to hold."""
+    mistake = only(
+        space(
+            hidden={"int": [8, 16], "when": when},
+            optimizer=["adamw", "sgd"],
+            layers={"int": [1, 3]},
+        )
+    )
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+def test_conditions_in_a_circle_are_told_once() -> None:
+    """Two dimensions that wait for each other are one mistake; one that waits for them none."""
+    mistake = only(
+        space(
+            dropout={"choice": [0.1, 0.2], "when": {"layers": 1}},
+            layers={"choice": [1, 2], "when": {"hidden": 8}},
+            hidden={"choice": [8, 16], "when": {"layers": 2}},
+        )
+    )
+    assert mistake.path == "search.space.layers.when"
+    assert "layers → hidden → layers" in mistake.message
+
+
+def test_a_condition_on_an_unsound_dimension_is_not_told() -> None:
+    """What is wrong with the other dimension is told already."""
+    raw = space(momentum={"float": [0.5, 0.9], "when": {"optimizer": "sgd"}}, optimizer=[[]])
+    sound = space(momentum=raw["search"]["space"]["momentum"])
+    base = {"name": "a", "data": {"source": "a", "target": "churned"}}
+    assert check(Experiment.model_validate({**base, **sound}), CLASSES, {**base, **raw}) == ()
+
+
+def test_a_space_is_there_and_fits_a_spec() -> None:
+    """An empty space with several trials, and one too long for a trial's spec, are refused."""
+    assert "nothing to search" in only(space()).message
+    assert found({**space(), "budget": {"trials": 1}}) == {}
+    long = {"layers": [1, 2], "activation": ["relu", "gelu"], "optimizer": ["sgd", "x" * 500]}
+    assert "at most 480 fit" in found(space(**long))["search.space"].message
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "words"),
+    [
+        ({"sampler": {"name": "tpe", "startups": 3}}, "search.sampler.startups", "startup_trials"),
+        ({"sampler": {"name": "random", "x": 3}}, "search.sampler.x", "it has none"),
+        (
+            {"sampler": {"name": "tpe", "candidates": 0}},
+            "search.sampler.candidates",
+            "at least 1",
+        ),
+        (
+            {"sampler": {"name": "tpe", "multivariate": 1}},
+            "search.sampler.multivariate",
+            "not true or false",
+        ),
+        (
+            {"sampler": {"name": "qmc", "options": {"sequence": "sobel"}}},
+            "search.sampler.options.sequence",
+            "mean 'sobol'",
+        ),
+        (
+            {"pruner": {"name": "percentile", "percentile": 120}},
+            "search.pruner.percentile",
+            "at most 100",
+        ),
+        (
+            {"pruner": {"name": "hyperband", "min_epochs": 40}},
+            "search.pruner.min_epochs",
+            "a trial has only 20",
+        ),
+        ({"pruner": "wilcoxon"}, "search.pruner", "compares folds or repeats"),
+    ],
+)
+def test_options_are_known_and_in_bounds(raw: dict[str, Any], path: str, words: str) -> None:
+    """Options of sampler and pruner go by the table; a Wilcoxon test needs what it compares."""
+    mistake = only({"search": raw})
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+def test_options_of_schedules_are_known() -> None:
+    """A schedule's options are judged like a sampler's."""
+    assert only({"train": {"schedule": {"name": "step", "evry": 3}}}).nearest == "every"
+
+
+def test_every_option_has_its_bounds() -> None:
+    """No number among the options is unbounded by oversight."""
+    tables = (*SAMPLER_OPTIONS.values(), *PRUNER_OPTIONS.values(), *SCHEDULE_OPTIONS.values())
+    numbers = {name for table in tables for name, kind in table.items() if kind in (int, float)}
+    assert numbers == set(BOUNDS)
+
+
+def test_several_objectives_exclude_pruner_and_cmaes() -> None:
+    """Left out there is no pruner; an explicit one is a mistake, and so is CMA-ES."""
+    two = {"objective": [{"metric": "accuracy"}, {"metric": "loss", "goal": "minimize"}]}
+    assert found(two) == {}
+    assert found({**two, "search": {"pruner": "none", "sampler": "nsgaii"}}) == {}
+    mistakes = found({**two, "search": {"pruner": "median", "sampler": "cmaes"}})
+    assert set(mistakes) == {"search.pruner", "search.sampler"}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "dimensions", "words"),
+    [
+        ("cmaes", {"optimizer": ["adam", "sgd"], "layers": [1, 2]}, "a float or int parameter"),
+        ("gp", {"layers": [1], "dropout": {"float": [0, 0.5], "when": {"layers": 1}}}, "needs a"),
+    ],
+)
+def test_a_sampler_that_could_follow_nothing_is_refused(
+    sampler: str, dimensions: dict[str, Any], words: str
+) -> None:
+    """It would draw everything at random, so it is a mistake instead."""
+    mistake = only({"search": {"sampler": sampler, "space": dimensions}})
+    assert mistake.path == "search.space"
+    assert words in mistake.message
+
+
+def test_a_grid_has_a_number_of_cells() -> None:
+    """A float without step needs the option steps; a huge grid is refused."""
+    dimensions = {"dropout": {"float": [0, 0.5]}, "layers": [1, 2]}
+    mistake = only({"search": {"sampler": "grid", "space": dimensions}})
+    assert mistake.path == "search.space.dropout"
+    steps = {"name": "grid", "steps": 4}
+    assert found({"search": {"sampler": steps, "space": dimensions}}) == {}
+    huge = {"hidden": {"int": [1, 16000]}, "layers": {"int": [1, 32]}}
+    assert "512,000 cells" in only({"search": {"sampler": "grid", "space": huge}}).message
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "words"),
+    [
+        ("mlpp", "model", "did you mean 'mlp'"),
+        ("cnn", "model", "can't learn classification from table data"),
+        ({"family": "mlp", "parameters": {"layer": 2}}, "model.parameters.layer", "'layers'"),
+        ({"family": "mlp", "parameters": {"layers": 0}}, "model.parameters.layers", "below 1"),
+    ],
+)
+def test_family_and_parameters_are_known(model: Any, path: str, words: str) -> None:
+    """The family must exist and take the data; its fixed parameters must be its own."""
+    mistake = only({"model": model})
+    assert mistake.path == path
+    assert words in mistake.message
+
+
+def test_a_parameter_is_fixed_or_searched() -> None:
+    """Both at once is a mistake."""
+    raw = {"model": {"family": "mlp", "parameters": {"layers": 2}}, **space(layers=[1, 2])}
+    assert only(raw).path == "model.parameters.layers"
+
+
+def test_losses_fit_the_task() -> None:
+    """A loss for numbers can't learn classes, fixed or searched."""
+    assert only({"train": {"loss": "mse"}}).path == "train.loss"
+    assert only(space(loss=["cross_entropy", "mae"])).path == "search.space.loss.1"
+    assert only(
+        {"train": {"loss": "cross_entropy"}, "objective": {"metric": "r2"}}, NUMBERS
+    ).valid == ("auto", "mse", "mae")
+    assert {loss for losses in LOSSES.values() for loss in losses} >= {"bce", "huber"}

@@ -1,0 +1,78 @@
+"""Keys whose work comes later are refused with what works now, and never ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelyard.experiment.keys import locate
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.support import LATER, unsupported
+
+REFUSED = [
+    ({"data": {"source": "mnist"}}, "data.source"),
+    ({"data": {"source": "s3://bucket/a.csv"}}, "data.source"),
+    ({"data": {"source": "x", "kind": "text"}}, "data.kind"),
+    ({"data": {"source": "x", "folds": 2}}, "data.folds"),
+    ({"data": {"source": "x", "repeats": 2}}, "data.repeats"),
+    ({"model": "net.py:Net"}, "model"),
+    ({"search": {"pruner": "wilcoxon"}}, "search.pruner"),
+    ({"search": {"mode": {"name": "health-aware"}}}, "search.mode.name"),
+    ({"budget": {"waiting_hours": 1}}, "budget.waiting_hours"),
+    ({"train": {"loss": "bce"}}, "train.loss"),
+    ({"train": {"loss": "huber"}}, "train.loss"),
+    ({"train": {"optimizer": "muon"}}, "train.optimizer"),
+    ({"train": {"optimizer": "rmsprop"}}, "train.optimizer"),
+    ({"train": {"schedule": "plateau"}}, "train.schedule"),
+    ({"train": {"precision": "bf16"}}, "train.precision"),
+    ({"train": {"compile": True}}, "train.compile"),
+    ({"resources": {"gpus": 2}}, "resources.gpus"),
+    ({"resources": {"nodes": 2}}, "resources.nodes"),
+    ({"resources": {"node_selector": {"a": "b"}}}, "resources.node_selector"),
+    ({"resources": {"tolerations": [{"key": "a"}]}}, "resources.tolerations"),
+    ({"resources": {"queue": "q"}}, "resources.queue"),
+    ({"resources": {"priority_class": "p"}}, "resources.priority_class"),
+    ({"resources": {"service_account": "s"}}, "resources.service_account"),
+    ({"resources": {"image": "i"}}, "resources.image"),
+    ({"resources": {"image_pull_secrets": ["s"]}}, "resources.image_pull_secrets"),
+    ({"resources": {"env": {"TOKEN": "hunter2"}}}, "resources.env"),
+    ({"resources": {"volumes": [{"name": "v"}]}}, "resources.volumes"),
+    ({"resources": {"labels": {"a": "b"}}}, "resources.labels"),
+    ({"resources": {"annotations": {"a": "b"}}}, "resources.annotations"),
+    ({"gates": [{"metric": "f1", "at_least": 0.1, "slice": "a = 1"}]}, "gates.0.slice"),
+    ({"deploy": {"target": "kubernetes"}}, "deploy.target"),
+    ({"fallback": "local"}, "fallback"),
+    ({"search": {"space": {"optimizer": ["adam", "muon"]}}}, "search.space.optimizer.1"),
+    ({"search": {"space": {"schedule": ["plateau"]}}}, "search.space.schedule.0"),
+    ({"search": {"space": {"loss": {"choice": ["bce"]}}}}, "search.space.loss.choice.0"),
+]
+
+
+@pytest.mark.parametrize(("raw", "path"), REFUSED)
+def test_what_comes_later_is_refused_with_what_works_now(raw: dict[str, Any], path: str) -> None:
+    """One mistake at the file's own key; values of the environment aren't repeated."""
+    whole = {"name": "a", "data": {"source": "x"}, **raw}
+    (mistake,) = unsupported(Experiment.model_validate(whole), whole)
+    assert mistake.path == path
+    assert "is not yet supported; now: " in mistake.message
+    assert "hunter2" not in repr(mistake)
+
+
+def test_every_row_of_the_table_is_tried_here() -> None:
+    """No row is without a case above, and each leads to a key that there is."""
+    paths = {path for _, path in REFUSED}
+    for later in LATER:
+        key = later.key.replace("*", "0")
+        assert key in paths or key.removesuffix(".name") in paths or key == "model.family"
+        _, field = locate(tuple(int(p) if p == "0" else p for p in key.split(".")))
+        assert field is not None
+
+
+def test_defaults_and_a_whole_document_are_supported() -> None:
+    """An experiment with every default filled in has nothing that comes later."""
+    experiment = Experiment.model_validate({"name": "a", "data": {"source": "mnist.csv"}})
+    document = experiment.to_document()
+    assert unsupported(Experiment.model_validate(document), document) == []
+    without = Experiment.model_validate({**document, "deploy": None})
+    assert unsupported(without, document) == []
