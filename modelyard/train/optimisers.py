@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
+
+# Every optimiser imports it at its first call, which takes seconds: paid here, once in the fork
+# server, instead of in each trial.
+import torch._dynamo
 from torch import optim
 
 from modelyard.experiment.model import Train
