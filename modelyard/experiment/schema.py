@@ -129,9 +129,14 @@ def _or_list(parameter: Schema) -> Schema:
         "description": parameter.pop("description"),
         "anyOf": [
             {**choice, "description": "Short for {choice: [...]}."},
-            {**parameter, "oneOf": [{"required": [kind]} for kind in ("float", "int", "choice")]},
+            {**parameter, "oneOf": [_given(kind) for kind in ("float", "int", "choice")]},
         ],
     }
+
+
+def _given(kind: str) -> Schema:
+    """Satisfied when a kind's key is there and not null."""
+    return {"required": [kind], "properties": {kind: {"type": "array"}}}
 
 
 def _or_single(objective: Schema) -> Schema:

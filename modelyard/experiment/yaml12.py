@@ -146,12 +146,17 @@ def _real(text: str) -> float:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
+def _text(text: str) -> str:
+    r"""Escaped surrogates, as JSON writes them (``"\ud83d\ude00"``), are one character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:null": lambda _: None,
     "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
     "tag:yaml.org,2002:int": _integer,
     "tag:yaml.org,2002:float": _real,
-    "tag:yaml.org,2002:str": str,
+    "tag:yaml.org,2002:str": _text,
 }
 
 _TAGS: Mapping[type[yaml.Node], Collection[str]] = {
@@ -205,7 +210,8 @@ class _Build:
                     mark.line + 1,
                     mark.column + 1,
                 )
-            key, line = key_node.value, mark.line + 1
+            line = mark.line + 1
+            key = self._scalar(key_node, line, mark.column + 1)
             here = (*path, key)
             if key in result:
                 first = self.lines[here]

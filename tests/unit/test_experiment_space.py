@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import (
     BaseDistribution,
@@ -27,6 +27,9 @@ from modelyard.experiment.space import (
     is_possible,
     last_step,
 )
+
+RELAXED = settings(deadline=None, max_examples=60)
+"""No example is timed, as a busy machine would fail it."""
 
 FAMILY = {"learning_rate": Parameter(float=(0.1, 1)), "layers": Parameter(int=(1, 3))}
 
@@ -73,6 +76,7 @@ def test_possible_values(parameter: Parameter, value: Any, possible: bool) -> No
     assert is_possible(parameter, value) is possible
 
 
+@RELAXED
 @given(
     low=st.integers(-50, 50),
     length=st.integers(0, 100),
@@ -105,6 +109,7 @@ def test_cells_of_a_dimension() -> None:
     assert cells(Parameter(float=(1, 1)), 5) == 1
 
 
+@RELAXED
 @given(
     sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4),
     conditions=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=4),

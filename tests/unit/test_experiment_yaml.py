@@ -79,6 +79,7 @@ def test_a_key_that_stands_twice_is_a_mistake() -> None:
         (b"a: !!python/object/apply:os.system [ls]\n", "not read here", 1),
         (b"a: !!seq x\n", "!!seq is not read", 1),
         (b"a: !!str {b: c}\n", "!!str is not read", 1),
+        (b'a: "\\ud800"\n', "can't be read as str", 1),
         (b"a: !!int x\n", "can't be read as int", 1),
         (b"a: &a [*a]\n", "nested deeper", 1),
         (b"a: " + b"[" * 100_000, "nested deeper", 1),

@@ -1,0 +1,113 @@
+"""``modelyard new``: files that fit the data, pass their check, and complete in an editor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from modelyard.cli.check import load_checked
+from modelyard.cli.new import SCHEMA_FILE, TEMPLATES, new, new_command
+from modelyard.cli.views import NewView
+from modelyard.errors import InputError
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table with an id, a gap, a class that is rare and a target that is a number."""
+    rows = [
+        f"c{i},{'' if i % 9 == 0 else i % 50},{'yes' if i % 9 == 0 else 'no'},{i / 7:.3f}"
+        for i in range(300)
+    ]
+    file = tmp_path / "data" / "my table.csv"
+    file.parent.mkdir()
+    file.write_text("\n".join(["id,age,churned,worth # net", *rows, ""]))
+    return file
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_each_template_passes_its_check(template: str, tmp_path: Path) -> None:
+    """Without data of one's own it starts from scikit-learn's, and can be run at once."""
+    file = new(template, tmp_path / "My First.yaml")
+    assert load_checked(file).experiment.name == "my-first"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_first_line_leads_to_the_schema(template: str, tmp_path: Path) -> None:
+    """The schema lies beside the file, and the file satisfies it."""
+    text = new(template, tmp_path / "a.yaml").read_text()
+    assert text.splitlines()[0] == f"# yaml-language-server: $schema={SCHEMA_FILE}"
+    schema = json.loads((tmp_path / SCHEMA_FILE).read_text())
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+def test_a_table_gets_its_columns(table: Path, tmp_path: Path) -> None:
+    """Target, a relative path, ids dropped, a metric that minds the rare class, a gate by it."""
+    file = new("tabular", tmp_path / "churn.yaml", table, "churned")
+    checked = load_checked(file)
+    written = yaml.safe_load(file.read_text())
+    assert written["data"]["source"] == "data/my table.csv"
+    assert checked.experiment.data.drop == ("id",)
+    assert checked.experiment.objective[0].metric == "balanced_accuracy"
+    assert checked.experiment.gates[0].at_least == 0.5
+
+
+def test_a_number_is_learnt_by_regression(table: Path, tmp_path: Path) -> None:
+    """The objective is R², and a column's odd name is quoted."""
+    file = new("baseline", tmp_path / "worth.yaml", table, "worth # net")
+    checked = load_checked(file)
+    assert checked.experiment.data.target == "worth # net"
+    assert checked.experiment.objective[0].metric == "r2"
+
+
+def test_a_target_that_is_no_column_is_refused(table: Path, tmp_path: Path) -> None:
+    """With the nearest column; left out, all of them are named; nothing is written."""
+    with pytest.raises(InputError, match="did you mean 'churned'"):
+        new("tabular", tmp_path / "a.yaml", table, "churn")
+    with pytest.raises(InputError, match="--target; there are id, age, churned"):
+        new("tabular", tmp_path / "a.yaml", table)
+    assert list(tmp_path.iterdir()) == [table.parent]
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    """Neither the file nor a stranger's schema, unless forced."""
+    file = tmp_path / "a.yaml"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="--force"):
+        new("baseline", file)
+    assert file.read_text() == "mine"
+    new("baseline", file, force=True)
+    assert "sklearn:digits" in file.read_text()
+    (tmp_path / SCHEMA_FILE).write_text("[]")
+    with pytest.raises(InputError, match="not a schema of ours"):
+        new("baseline", tmp_path / "b.yaml")
+    assert not (tmp_path / "b.yaml").exists()
+
+
+def test_what_does_not_fit_is_refused(table: Path, tmp_path: Path) -> None:
+    """An unknown template, a missing folder, a folder, a template for other data."""
+    with pytest.raises(InputError, match="did you mean tabular"):
+        new("tabula", tmp_path / "a.yaml")
+    with pytest.raises(InputError, match="there is no folder"):
+        new("baseline", tmp_path / "none" / "a.yaml")
+    with pytest.raises(InputError, match="is a folder"):
+        new("baseline", tmp_path)
+    with pytest.raises(InputError, match="use baseline or tabular"):
+        new("image", tmp_path / "a.yaml", table, "churned")
+
+
+def test_the_command_says_what_it_found(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows, missing cells, classes and the next command; one document with --json."""
+    file = tmp_path / "churn.yaml"
+    new_command("tabular", file, table, "churned", False, False)
+    text = capsys.readouterr().out
+    for words in ("300 rows", "34 missing cells", "2 classes", f"modelyard check {file}"):
+        assert words in text
+    new_command("tabular", file, table, "churned", True, True)
+    view = NewView.model_validate_json(capsys.readouterr().out)
+    assert (view.file, view.data["rows"]) == (str(file), 300)
