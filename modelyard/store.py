@@ -177,7 +177,7 @@ class FolderStore:
             return uri
         part = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
         try:
-            with _writing(target):
+            with writing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 manifest = _copy(folder, names, part)
                 self._place(part, target, manifest)
@@ -236,6 +236,31 @@ class FolderStore:
 
 
 _verify = verify  # ``fetch`` has an argument of that name
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Say a failed write below ``target`` in the user's words.
+
+    Raises:
+        ModelyardError: in place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full; free some space",
+            errno.EDQUOT: "the disk quota is used up; free some space",
+            errno.EROFS: "the file system may only be read",
+            errno.EACCES: "permission denied",
+        }
+        # NumPy gives a short write no number: "960000 requested and 4096 written".
+        full = error.errno is None and "written" in str(error)
+        code = errno.ENOSPC if full else error.errno or 0
+        reason = reasons.get(code) or error.strerror or str(error)
+        raise ModelyardError(
+            f"{target} can't be written: {reason}. What was committed before is untouched"
+        ) from error
 
 
 def _local(uri: str) -> Path:
@@ -321,21 +346,3 @@ def _stamp(folder: Path, manifest: Manifest) -> bytes | None:
         for name, s in stats.items()
     }
     return json.dumps(stamp, sort_keys=True).encode()
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Say a failed write in the user's words."""
-    try:
-        yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full; free some space",
-            errno.EDQUOT: "the disk quota is used up; free some space",
-            errno.EROFS: "the file system may only be read",
-            errno.EACCES: "permission denied",
-        }
-        reason = reasons.get(error.errno or 0) or error.strerror or str(error)
-        raise ModelyardError(
-            f"{target} can't be written: {reason}. What was committed before is untouched"
-        ) from error

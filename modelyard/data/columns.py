@@ -15,6 +15,9 @@ from modelyard.data.values import MISSING, date, number
 
 BOOLEANS = ("false", "true")
 
+PROBED = 100
+"""Cells that are looked at before a whole column is taken for numbers."""
+
 
 def of_numbers(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> Column:
     """A column of numbers; NaN counts as missing.
@@ -54,6 +57,8 @@ def of_texts(cells: Sequence[str | None] | pa.ChunkedArray) -> Column:
     absent = pc.is_in(trimmed, value_set=pa.array(sorted(MISSING), trimmed.type))
     trimmed = pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
     try:
+        # A failed cast makes an error of each cell that is no number: look at a few first.
+        pc.cast(trimmed.slice(0, PROBED), pa.float64())
         numbers = pc.cast(trimmed, pa.float64())
     except pa.ArrowInvalid:
         return _of_vocabulary(trimmed)

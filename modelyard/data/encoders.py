@@ -50,7 +50,8 @@ class NumberEncoder(Encoder):
     def fit(cls, name: str, column: Column) -> NumberEncoder:
         """Median, mean and scale of the training cells."""
         known = column.values[~column.missing]
-        median = float(np.median(known)) if len(known) else 0.0
+        # Halved first: the two middle ones are added, and may be huge.
+        median = float(np.median(known / 2) * 2) if len(known) else 0.0
         mean, scale = _standard(np.where(column.missing, median, column.values))
         return cls(
             name=name,

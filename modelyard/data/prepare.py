@@ -12,7 +12,7 @@ from modelyard.data.partition import partition
 from modelyard.data.snapshot import write_snapshot
 from modelyard.errors import DigestMismatch
 from modelyard.experiment.model import Data
-from modelyard.store import Store, join
+from modelyard.store import Store, join, writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def prepare(
 
     Raises:
         DataError: the data can't be learnt from; names file, column and row.
-        ModelyardError: the store can't be written.
+        ModelyardError: the store or ``scratch`` can't be written.
     """
     dataset = load(data, base)
     parts = partition(dataset, data, seed)
@@ -59,14 +59,15 @@ def prepare(
     }
     with TemporaryDirectory(prefix="snapshot-", dir=scratch) as name:
         folder = Path(name)
-        digest = write_snapshot(
-            folder,
-            card=dataset.card,
-            rows=dataset.rows,
-            target=dataset.target,
-            parts=parts,
-            settings=settings,
-        )
+        with writing(folder):
+            digest = write_snapshot(
+                folder,
+                card=dataset.card,
+                rows=dataset.rows,
+                target=dataset.target,
+                parts=parts,
+                settings=settings,
+            )
         uri = join(store_base, "data", digest)
         _keep(store, folder, uri)
     return Prepared(uri=uri, digest=digest, card=dataset.card)

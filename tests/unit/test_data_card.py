@@ -16,7 +16,10 @@ from modelyard.experiment.model import Data
 
 def card_of(path: Path, columns: dict[str, list[Any]], **data: Any) -> DataCard:
     """The card of a CSV with these columns."""
-    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    lines = [
+        ",".join(columns),
+        *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
     (path / "a.csv").write_text("\n".join(lines))
     return describe(Data(source="a.csv", **{"target": "y", **data}), path)
 
