@@ -12,8 +12,10 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import httpx
 
@@ -27,7 +29,9 @@ from modelyard.settings import Paths
 
 HOST = "127.0.0.1"
 BUSY = 503
-VERSION_HEADER = "X-Modelyard-Version"
+PROCESS_HEADER = "X-Modelyard-Process"
+PORT_ATTEMPTS = 5
+"""Ports that are tried where the file says auto: another home may take one just now."""
 FIRST_PORT = 8080
 
 RETIRE_SECONDS = 12.0
@@ -35,6 +39,19 @@ RETIRE_SECONDS = 12.0
 
 _SERVICE = re.compile(r"model-(?P<name>.+)\.(?P<version>\d+)\.(?P<port>\d+)")
 _KEPT_BACK = frozenset({"MODELYARD_TOKEN", services.MARK})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What is to serve, and what its process needs."""
+
+    name: str
+    version: int
+    model_folder: Path
+    example: Path
+    run: str | None
+    paths: Paths
+    deadline_seconds: float
 
 
 def deploy(
@@ -67,23 +84,24 @@ def deploy(
         ModelyardError: the new server failed; carries the tail of its log.
     """
     with services.lock(f"model-{name}", paths):
-        example = write_example(model_folder, paths.models / name)
+        wanted = _Wanted(
+            name=name,
+            version=version,
+            model_folder=model_folder,
+            example=write_example(model_folder, paths.models / name),
+            run=run,
+            paths=paths,
+            deadline_seconds=deadline_seconds,
+        )
         found = _instances(name, paths)
         rollout = plan(list(found.values()), version=version, port=port)
         _end(rollout.clear, found, paths)
         if rollout.keep is not None:
             service = next(s for s, i in found.items() if i is rollout.keep)
+        elif rollout.port is not None:
+            service = _serve(wanted, rollout.port, rollout.take_over)
         else:
-            service = _start(
-                name,
-                version,
-                model_folder,
-                port=rollout.port or services.free_port(FIRST_PORT, HOST),
-                take_over=rollout.take_over,
-                run=run,
-                paths=paths,
-            )
-            _prove(service, version, example, paths, deadline_seconds)
+            service = _serve_somewhere(wanted)
         _end(rollout.retire, found, paths)
         return _view(service, paths)
 
@@ -115,56 +133,61 @@ def _end(instances: Sequence[Instance], found: dict[Service, Instance], paths: P
     services.end(chosen, paths, grace_seconds=RETIRE_SECONDS)
 
 
-def _start(
-    name: str,
-    version: int,
-    model_folder: Path,
-    *,
-    port: int,
-    take_over: Sequence[Instance],
-    run: str | None,
-    paths: Paths,
-) -> Service:
+def _serve_somewhere(wanted: _Wanted) -> Service:
+    """The new server on the first port from 8080 that can be had."""
+    port = FIRST_PORT
+    for _ in range(PORT_ATTEMPTS):
+        port = services.free_port(port, HOST)
+        with suppress(InputError):
+            return _serve(wanted, port)
+        port += 1
+    return _serve(wanted, services.free_port(port, HOST))
+
+
+def _serve(wanted: _Wanted, port: int, take_over: Sequence[Instance] = ()) -> Service:
+    """Start the new server and prove that it serves."""
+    paths = wanted.paths
     holders = [argument for i in take_over for argument in ("--take-over", str(i.process))]
     argv = [
-        *(sys.executable, "-P", "-m", "modelyard.serve", "--model", str(model_folder)),
-        *("--name", name, "--version", str(version), "--host", HOST, "--port", str(port)),
-        *holders,
+        *(sys.executable, "-P", "-m", "modelyard.serve", "--model", str(wanted.model_folder)),
+        *("--name", wanted.name, "--version", str(wanted.version)),
+        *("--host", HOST, "--port", str(port), *holders),
     ]
-    service = f"model-{name}.{version}.{port}"
-    paths.log(service).unlink(missing_ok=True)
-    return services.start(
-        service,
+    name = f"model-{wanted.name}.{wanted.version}.{port}"
+    paths.log(name).unlink(missing_ok=True)
+    service = services.start(
+        name,
         argv,
         env={key: value for key, value in os.environ.items() if key not in _KEPT_BACK},
         address=f"http://{HOST}:{port}",
-        run=run,
+        run=wanted.run,
         paths=paths,
     )
+    _prove(service, wanted)
+    return service
 
 
-def _prove(
-    service: Service, version: int, example: Path, paths: Paths, deadline_seconds: float
-) -> None:
+def _prove(service: Service, wanted: _Wanted) -> None:
     """Wait until the new server itself answered the example; end it when it doesn't.
 
-    A connection may reach the server that is to be replaced, hence the look at the version; the
+    A connection may reach the server that is to be replaced, hence the look at the process; the
     new one listens only once its model is loaded.
     """
-    deadline = time.monotonic() + deadline_seconds
-    body = example.read_bytes()
+    deadline = time.monotonic() + wanted.deadline_seconds
+    body = wanted.example.read_bytes()
     while True:
         alive = services.alive(service)
         answer = _ask(service.address, body)
-        mine = answer is not None and answer.headers.get(VERSION_HEADER) == str(version)
+        mine = answer is not None and answer.headers.get(PROCESS_HEADER) == str(service.process)
         if alive and answer is not None and mine and answer.status_code != BUSY:
             if answer.status_code == 200:
                 return
-            _give_up(service, f"it answered its own example with: {answer.text[:500]}", paths)
+            reason = f"it answered its own example with: {answer.text[:500]}"
+            _give_up(service, reason, wanted.paths)
         if not alive:
-            _give_up(service, "its process ended", paths)
+            _give_up(service, "its process ended", wanted.paths)
         if time.monotonic() > deadline:
-            _give_up(service, f"no answer within {deadline_seconds:g} s", paths)
+            _give_up(service, f"no answer within {wanted.deadline_seconds:g} s", wanted.paths)
         time.sleep(0.05)
 
 
@@ -178,7 +201,7 @@ def _ask(address: str, body: bytes) -> httpx.Response | None:
         return None
 
 
-def _give_up(service: Service, reason: str, paths: Paths) -> None:
+def _give_up(service: Service, reason: str, paths: Paths) -> NoReturn:
     services.end([service], paths)
     tail = _tail(paths.log(service.name))
     if "error: port" in tail:
@@ -186,7 +209,7 @@ def _give_up(service: Service, reason: str, paths: Paths) -> None:
     raise ModelyardError(f"{service.name} doesn't serve: {reason}. Its log ends:\n{tail}")
 
 
-def _tail(log: Path, lines: int = 20) -> str:
+def _tail(log: Path, lines: int = 40) -> str:
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except OSError:

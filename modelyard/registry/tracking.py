@@ -91,12 +91,12 @@ class Tracking:
             return self._experiments[project]
 
     def _find_or_make_experiment(self, project: str) -> str:
-        found = self._client.get_experiment_by_name(project)
+        found = self.client.get_experiment_by_name(project)
         if found is None:
             location = f"{self.artifact_root}/{project}"
-            return str(self._client.create_experiment(project, artifact_location=location))
+            return str(self.client.create_experiment(project, artifact_location=location))
         if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
+            self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
     def sweep_run(
@@ -132,10 +132,10 @@ class Tracking:
         experiment = self.experiment(project)
         condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in mark.items())
         with self._lock:
-            found = self._client.search_runs([experiment], condition, max_results=1)
+            found = self.client.search_runs([experiment], condition, max_results=1)
             if found:
                 return str(found[0].info.run_id)
-            made = self._client.create_run(
+            made = self.client.create_run(
                 experiment, start_time=int(at * 1000), tags={**tags, **mark}, run_name=name
             )
             return str(made.info.run_id)

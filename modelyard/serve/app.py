@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from modelyard.serve.measures import Measures
 from modelyard.serve.model import Served
 from modelyard.serve.payload import Malformed, decode
 
-VERSION_HEADER = "X-Modelyard-Version"
-"""On every answer of ``/invocations``: while two versions share a port, it says which it was."""
+PROCESS_HEADER = "X-Modelyard-Process"
+"""On every answer of ``/invocations``: while two servers share a port, it says which it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ class _Desk:
         """Predict. Body: one of MLflow's shapes; answer: one prediction for each row."""
         began = time.perf_counter()
         response = await _refusals(self._predict(request))
-        response.headers[VERSION_HEADER] = str(self._served.version)
+        response.headers[PROCESS_HEADER] = str(os.getpid())
         self._measures.answered(response.status_code, time.perf_counter() - began)
         return response
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import socket
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -26,18 +31,12 @@ def bind(host: str, port: int, *, take_over: Collection[int] = ()) -> socket.soc
     Raises:
         InputError: somebody else holds the port, or it may not be bound; names who, if known.
     """
-    if not _free(host, port):
-        holders = listeners(port)
-        if not holders or not set(holders) <= set(take_over):
-            raise InputError(taken(host, port, holders))
-    bound = _socket(host)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise InputError(f"port {port} on {host} can't be bound: {error.strerror}") from error
-    return bound
+    with _one_at_a_time():
+        if not _free(host, port):
+            holders = listeners(port)
+            if not holders or not set(holders) <= set(take_over):
+                raise InputError(taken(host, port, holders))
+        return _shared(host, port)
 
 
 def listeners(port: int) -> dict[int, str]:
@@ -64,22 +63,54 @@ def taken(host: str, port: int, holders: dict[int, str]) -> str:
 
 
 def _free(host: str, port: int) -> bool:
+    """Whether nobody holds the port; one in TIME_WAIT is free."""
     with _socket(host) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _bound(probe, host, port)
+
+
+def _shared(host: str, port: int) -> socket.socket:
+    """A socket with SO_REUSEPORT.
+
+    Two sockets with SO_REUSEADDR may hold one port as long as none listens, which would let
+    another server's look at the port pass; so it is set only where TIME_WAIT asks for it.
+    """
+    for again in (False, True):
+        made = _socket(host)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(again))
         try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise InputError(f"port {port} on {host} can't be bound: {error.strerror}") from error
-        return True
+            if _bound(made, host, port):
+                return made
+        except InputError:
+            made.close()
+            raise
+        made.close()
+    raise InputError(taken(host, port, listeners(port)))
+
+
+def _bound(made: socket.socket, host: str, port: int) -> bool:
+    """Bind; False when the port is held."""
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise InputError(f"port {port} on {host} can't be bound: {error.strerror}") from error
+    return True
 
 
 def _socket(host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    # Ports in TIME_WAIT count as free.
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return made
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep this user's other model servers from binding between look and bind."""
+    folder = Path(tempfile.gettempdir())
+    with open(folder / f"modelyard-ports-{os.getuid()}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _name(pid: int) -> str:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from modelyard.api import Desired, SweepState, TrialState
@@ -22,6 +21,7 @@ from modelyard.registry import versions
 from modelyard.registry.aliases import Verdict
 from modelyard.registry.register import Candidate, Registered, register
 from modelyard.registry.tracking import Tracking
+from tests.support.mlflow_store import shared_tracking
 from tests.support.packed import Packed, image_model, table_model
 
 pytestmark = [
@@ -39,16 +39,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for the module: a fresh one takes seconds to migrate. Models differ by name."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def tracking(home: Path) -> Tracking:
-    opened = Tracking(f"sqlite:///{home}/mlflow.db", str(home / "mlflow-artifacts"))
-    opened.open()
-    return opened
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    return shared_tracking(tmp_path_factory)
 
 
 def sweep(identity: str, name: str, **register_section: Any) -> SweepRow:
@@ -255,51 +247,47 @@ def test_an_unknown_version_is_named_with_the_known_ones(tracking: Tracking, tab
 
 LOAD = """
 import json, sys
-import mlflow, numpy as np, pandas as pd
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model(sys.argv[2])
-if sys.argv[3] == "image":
-    from sklearn.datasets import load_digits
-    given = [load_digits().images[:3]]
-else:
-    raw = pd.read_csv(sys.argv[3])
-    given = [raw.drop(columns="churned").head(4), raw[["age", "spend", "plan"]].dropna().head(4)]
-    given[1] = given[1].astype({"age": "int64"})
-given.append(model.input_example)
-answers = [len(model.predict(each)) for each in given]
-print(json.dumps([answers, model.metadata.signature is not None]))
+import mlflow, pandas as pd
+from sklearn.datasets import load_digits
+uri, csv = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+table = mlflow.pyfunc.load_model("models:/pyfunc-table@champion")
+image = mlflow.pyfunc.load_model("models:/pyfunc-image/1")
+raw = pd.read_csv(csv).drop(columns="churned")
+whole = raw.dropna().astype({"age": "int64"})
+print(json.dumps({
+    "missing": len(table.predict(raw.head(20))),
+    "whole": len(table.predict(whole.head(3))),
+    "table_example": len(table.predict(table.input_example)),
+    "digits": len(image.predict(load_digits().images[:4])),
+    "image_example": len(image.predict(image.input_example)),
+    "inputs": table.metadata.signature.inputs.input_names(),
+}))
 """
 
 
-def load_elsewhere(home: Path, uri: str, kind: str) -> Any:
-    """Load and use a version in a process that refuses pickle, as a stranger would."""
+def test_versions_load_as_pyfunc_without_pickle(
+    tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
+    """A stranger's process that refuses pickle loads them, and they take raw input: frames read
+    from the CSV, with missing cells or whole numbers, and scikit-learn's images."""
+    register(tracking, candidate(table, "sweep110", "pyfunc-table", 0.95))
+    register(tracking, candidate(image_model(tmp_path), "sweep120", "pyfunc-image", 0.95))
+    csv = table.model.parent / "customers.csv"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOAD, f"sqlite:///{home}/mlflow.db", uri, kind],
+        [sys.executable, "-W", "ignore", "-c", LOAD, tracking.tracking_uri, str(csv)],
         env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_a_table_model_loads_as_pyfunc_without_pickle(
-    tracking: Tracking, home: Path, table: Packed
-) -> None:
-    """It takes frames read from the CSV, with missing cells or with whole numbers."""
-    register(tracking, candidate(table, "sweep110", "pyfunc-table", 0.95))
-    csv = table.model.parent / "customers.csv"
-    assert load_elsewhere(home, "models:/pyfunc-table@champion", str(csv)) == [[4, 4, 5], True]
-
-
-def test_an_image_model_loads_as_pyfunc_without_pickle(
-    tracking: Tracking, home: Path, tmp_path: Path
-) -> None:
-    """It takes scikit-learn's images as they are."""
-    packed = image_model(tmp_path)
-    register(tracking, candidate(packed, "sweep120", "pyfunc-image", 0.95))
-    assert load_elsewhere(home, "models:/pyfunc-image/1", "image") == [[3, 5], True]
-    example = versions.version_folder(tracking, "pyfunc-image", 1) / "example.json"
-    assert np.shape(json.loads(example.read_text())["instances"]) == (5, 8, 8)
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "missing": 20,
+        "whole": 3,
+        "table_example": 5,
+        "digits": 4,
+        "image_example": 5,
+        "inputs": ["age", "spend", "plan"],
+    }

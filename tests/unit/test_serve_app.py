@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from modelyard.errors import SchemaMismatch
-from modelyard.serve.app import VERSION_HEADER, Limits, create_app
+from modelyard.serve.app import PROCESS_HEADER, Limits, create_app
 from modelyard.serve.model import Served, open_model
 from tests.support.packed import table_model
 
@@ -56,7 +57,7 @@ def test_a_row_is_answered_with_prediction_and_confidence(
     """The answer names model and version, and holds one prediction for each row."""
     answer = invoke(ask, [ROW, {**ROW, "spend": 95.0}])
     assert answer.status_code == 200
-    assert answer.headers[VERSION_HEADER] == "3"
+    assert answer.headers[PROCESS_HEADER] == str(os.getpid())
     document = answer.json()
     assert (document["model"], document["version"]) == ("churn", 3)
     assert [p["prediction"] for p in document["predictions"]] == ["yes", "no"]

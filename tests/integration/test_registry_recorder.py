@@ -1,0 +1,306 @@
+"""The recorder: from a real journal into a real MLflow store."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard.api import FailureView, Owner, StageState, SweepRequest, SweepState, TrialState
+from modelyard.contract import (
+    Batch,
+    Body,
+    Document,
+    Event,
+    LaunchKey,
+    Metrics,
+    Stage,
+    TrialResult,
+    TrialSpec,
+)
+from modelyard.experiment.model import Experiment
+from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.rows import StageRow, TrialRow
+from modelyard.registry.recorder import READER, Recorder
+from modelyard.registry.tracking import Tracking
+from tests.support.mlflow_store import shared_tracking
+
+pytestmark = [
+    pytest.mark.integration,
+    # MLflow's own modules use what pandas and SQLAlchemy deprecate.
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+]
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    return shared_tracking(tmp_path_factory)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    migrate(url)
+    opened = Journal.open(url, lease_seconds=600)
+    opened.acquire("http://127.0.0.1:1")
+    yield opened
+    opened.close()
+
+
+class Sweep:
+    """One sweep in a journal, and what its trials post."""
+
+    def __init__(self, journal: Journal, identity: str) -> None:
+        self.journal = journal
+        self.id = identity
+        self._sequences: dict[LaunchKey, int] = {}
+        experiment = Experiment.model_validate(
+            {"name": "digits", "data": {"source": "sklearn:digits"}}
+        ).to_document()
+        journal.create_sweep(
+            identity,
+            SweepRequest(
+                experiment=experiment,
+                owner=Owner(run="run", process=1, started=0.0),
+                tags={"git_commit": "abc123"},
+            ),
+            Document(experiment=experiment, store="file:///nowhere"),
+        )
+
+    def trial(self, number: int, state: TrialState = TrialState.RUNNING, **fields: object) -> None:
+        """Put a trial's row, as the controller does."""
+        row = TrialRow(
+            sweep=self.id,
+            number=number,
+            state=state,
+            parameters={"learning_rate": 0.01, "optimizer": "sgd"},
+            **fields,  # type: ignore[arg-type]
+        )
+        self.journal.put_trial(row)
+
+    def launch(self, task: str, number: int = 1) -> LaunchKey:
+        """Commit a launch, as the controller does."""
+        key = LaunchKey(sweep=self.id, task=task, number=number)
+        stage = Stage.TRIAL if task.isdecimal() else Stage(task)
+        self.journal.commit_launch(TrialSpec(key=key, stage=stage, document="d"))
+        return key
+
+    def post(self, key: LaunchKey, *bodies: Body) -> None:
+        """Append events, as the intake does."""
+        events = []
+        for body in bodies:
+            self._sequences[key] = sequence = self._sequences.get(key, 0) + 1
+            events.append(Event(sequence=sequence, at=0.0, body=body))
+        for answer in self.journal.append([(key, Batch(events=tuple(events)))]):
+            assert isinstance(answer, int), answer
+
+
+def steps(first: int, last: int, *, offset: float = 0.0) -> list[Body]:
+    return [
+        Metrics(step=step, values={"validation_accuracy": step / 10 + offset})
+        for step in range(first, last + 1)
+    ]
+
+
+def runs(tracking: Tracking, sweep: str, kind: str) -> list[object]:
+    return list(
+        tracking.client.search_runs(
+            [tracking.experiment("default")],
+            f"tags.`modelyard.sweep` = '{sweep}' and tags.`modelyard.kind` = '{kind}'",
+        )
+    )
+
+
+def curve(
+    tracking: Tracking, run: str, key: str = "validation_accuracy"
+) -> list[tuple[int, float]]:
+    history = tracking.client.get_metric_history(run, key)
+    return sorted((metric.step, metric.value) for metric in history)
+
+
+def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking: Tracking, journal: Journal) -> None:
+    """Parameters, curves by step, final metrics, tags and states are all there."""
+    sweep = Sweep(journal, "aaaaaaa1")
+    stage = journal.begin_stage(sweep.id, "prepare")
+    journal.end_stage(
+        StageRow(
+            sweep=sweep.id,
+            stage="prepare",
+            state=StageState.COMPLETE,
+            started_at=stage.started_at,
+            ended_at=stage.started_at,
+            outcome={"digest": "f00d"},
+        )
+    )
+    sweep.trial(0)
+    sweep.post(sweep.launch("0"), *steps(1, 3))
+    sweep.trial(0, TrialState.COMPLETE, values=(0.3,), metrics={"accuracy": 0.3}, step=3)
+    sweep.post(sweep.launch("evaluate"), TrialResult(metrics={"accuracy": 0.25}))
+    journal.update_sweep(sweep.id, state=SweepState.COMPLETE)
+    Recorder(journal, tracking).catch_up()
+
+    row = journal.trials(sweep.id)[0]
+    assert row.recorded
+    assert row.run is not None
+    child = tracking.client.get_run(row.run)
+    assert child.info.status == "FINISHED"
+    assert child.data.params == {"learning_rate": "0.01", "optimizer": "sgd"}
+    assert curve(tracking, row.run) == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert curve(tracking, row.run, "accuracy") == [(3, 0.3)]
+    assert curve(tracking, row.run, "value") == [(3, 0.3)]
+    parent = tracking.client.get_run(str(journal.sweep(sweep.id).run))
+    wanted = {
+        "mlflow.parentRunId": parent.info.run_id,
+        "modelyard.trial": "0",
+        "modelyard.sampler": "tpe",
+        "modelyard.pruner": "median",
+        "modelyard.data_digest": "f00d",
+        "modelyard.git_commit": "abc123",
+        "modelyard.state": "complete",
+    }
+    assert wanted.items() <= child.data.tags.items()
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics == {"test_accuracy": 0.25}
+
+
+def test_the_first_value_of_a_step_stands(tracking: Tracking, journal: Journal) -> None:
+    """Steps that a resumed attempt repeats are skipped; its new ones are added."""
+    sweep = Sweep(journal, "aaaaaaa2")
+    sweep.trial(0)
+    sweep.post(sweep.launch("0"), *steps(1, 3))
+    recorder = Recorder(journal, tracking)
+    recorder.catch_up()
+    sweep.post(sweep.launch("0", 2), *steps(2, 5, offset=0.05))
+    recorder.catch_up()
+    run = str(journal.trials(sweep.id)[0].run)
+    assert curve(tracking, run) == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.45), (5, 0.55)]
+
+
+def test_a_crash_before_the_cursor_makes_no_duplicates(
+    tracking: Tracking, journal: Journal
+) -> None:
+    """All events again, in a new process: the store holds each value once."""
+    sweep = Sweep(journal, "aaaaaaa3")
+    sweep.trial(0)
+    sweep.post(sweep.launch("0"), *steps(1, 4))
+    Recorder(journal, tracking).catch_up()
+    journal.set_cursor(READER, 0)
+    Recorder(journal, tracking).catch_up()
+    run = str(journal.trials(sweep.id)[0].run)
+    assert curve(tracking, run) == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
+
+
+def test_a_crash_before_the_run_is_kept_makes_no_second_run(
+    tracking: Tracking, journal: Journal, tmp_path: Path
+) -> None:
+    """A run that the journal doesn't know of is found by its tags."""
+    sweep = Sweep(journal, "aaaaaaa4")
+    sweep.trial(0)
+    sweep.post(sweep.launch("0"), *steps(1, 1))
+    Recorder(journal, tracking).catch_up()
+    with sqlite3.connect(tmp_path / "journal.db") as database:
+        database.execute("UPDATE trials SET run = NULL")
+        database.execute("UPDATE sweeps SET run = NULL")
+    journal.set_cursor(READER, 0)
+    Recorder(journal, tracking).catch_up()
+    assert len(runs(tracking, sweep.id, "trial")) == 1
+    assert len(runs(tracking, sweep.id, "sweep")) == 1
+    assert journal.trials(sweep.id)[0].run is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (TrialState.PRUNED, "KILLED"),
+        (TrialState.FAILED, "FAILED"),
+        (TrialState.INFEASIBLE, "FAILED"),
+        (TrialState.CANCELLED, "KILLED"),
+    ],
+)
+def test_a_trial_without_a_result_ends_its_run_with_its_failure(
+    tracking: Tracking, journal: Journal, state: TrialState, status: str
+) -> None:
+    """Even a trial that never posted anything has a run, with state and category."""
+    sweep = Sweep(journal, f"b{state.value[:7]:x<7}")
+    failure = FailureView(category="diverged", summary="loss is NaN at step 3")
+    sweep.trial(0, state, failure=failure)
+    Recorder(journal, tracking).catch_up()
+    row = journal.trials(sweep.id)[0]
+    run = tracking.client.get_run(str(row.run))
+    assert (row.recorded, run.info.status) == (True, status)
+    assert run.data.tags["modelyard.state"] == state.value
+    assert run.data.tags["modelyard.failure"] == "diverged"
+
+
+def test_an_interrupted_sweep_runs_again_when_it_is_continued(
+    tracking: Tracking, journal: Journal
+) -> None:
+    """The parent run follows the sweep's state in both directions."""
+    sweep = Sweep(journal, "aaaaaaa5")
+    recorder = Recorder(journal, tracking)
+    seen = []
+    for state in (SweepState.RUNNING, SweepState.INTERRUPTED, SweepState.RUNNING):
+        journal.update_sweep(sweep.id, state=state)
+        recorder.catch_up()
+        run = tracking.client.get_run(str(journal.sweep(sweep.id).run))
+        seen.append(run.info.status)
+    assert seen == ["RUNNING", "KILLED", "RUNNING"]
+
+
+def test_what_mlflow_refuses_for_ever_does_not_hold_up_the_rest(
+    tracking: Tracking, journal: Journal
+) -> None:
+    """A run that somebody deleted is left alone; the next trial is recorded."""
+    sweep = Sweep(journal, "aaaaaaa6")
+    for number in (0, 1):
+        sweep.trial(number)
+        sweep.post(sweep.launch(str(number)), *steps(1, 1))
+    recorder = Recorder(journal, tracking)
+    recorder.catch_up()
+    first, second = (str(row.run) for row in journal.trials(sweep.id))
+    tracking.client.delete_run(first)
+    sweep.post(LaunchKey(sweep=sweep.id, task="0", number=1), *steps(2, 2))
+    sweep.post(LaunchKey(sweep=sweep.id, task="1", number=1), *steps(2, 2))
+    recorder.catch_up()
+    assert curve(tracking, second) == [(1, 0.1), (2, 0.2)]
+
+
+class Away(Tracking):
+    """A store that can't be reached until it is let back."""
+
+    def __init__(self, real: Tracking) -> None:
+        super().__init__(real.tracking_uri, real.artifact_root)
+        self.real = real
+        self.back = threading.Event()
+        self.asked = threading.Semaphore(0)
+
+    @property
+    def client(self) -> object:  # type: ignore[override]
+        self.asked.release()
+        if not self.back.is_set():
+            raise ConnectionError("connection refused")
+        return self.real.client
+
+
+def test_while_mlflow_is_away_nothing_is_lost_and_it_is_said_once(
+    tracking: Tracking, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread tries again with growing pauses, and catches up when MLflow is back."""
+    sweep = Sweep(journal, "aaaaaaa7")
+    sweep.trial(0)
+    sweep.post(sweep.launch("0"), *steps(1, 2))
+    away = Away(tracking)
+    recorder = Recorder(journal, away)
+    recorder.start()
+    for _ in range(2):
+        assert away.asked.acquire(timeout=30)
+    assert journal.get_cursor(READER) == 0
+    away.back.set()
+    recorder.stop(timeout_seconds=30)
+    run = str(journal.trials(sweep.id)[0].run)
+    assert curve(tracking, run) == [(1, 0.1), (2, 0.2)]
+    said = [r.getMessage() for r in caplog.records if r.name == "modelyard.registry.recorder"]
+    assert len([line for line in said if "connection refused" in line]) == 1

@@ -1,0 +1,72 @@
+"""The port of a model server."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from modelyard.errors import InputError
+from modelyard.serve.sockets import bind, listeners
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def held() -> Iterator[socket.socket]:
+    """A socket as a model server holds it before its model is loaded: bound, not listening."""
+    with bind(HOST, _free()) as bound:
+        yield bound
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_of(bound: socket.socket) -> int:
+    return int(bound.getsockname()[1])
+
+
+def test_a_port_that_is_bound_but_not_listening_is_taken(held: socket.socket) -> None:
+    """A server that still loads its model is not joined by another one."""
+    with pytest.raises(InputError, match=f"port {port_of(held)} on 127.0.0.1 is held"):
+        bind(HOST, port_of(held))
+
+
+def test_a_listening_port_is_taken_and_its_holder_named(held: socket.socket) -> None:
+    """The sentence says who and what to do."""
+    held.listen()
+    with pytest.raises(InputError, match=rf"\(pid {os.getpid()}\).*deploy\.port"):
+        bind(HOST, port_of(held))
+    assert list(listeners(port_of(held))) == [os.getpid()]
+
+
+def test_only_the_named_process_is_taken_over(held: socket.socket) -> None:
+    """The version to be replaced may hold the port, another process may not."""
+    held.listen()
+    with pytest.raises(InputError, match="is held by"):
+        bind(HOST, port_of(held), take_over=[os.getpid() + 1])
+    with bind(HOST, port_of(held), take_over=[os.getpid()]) as second:
+        assert port_of(second) == port_of(held)
+
+
+def test_a_port_in_time_wait_is_free() -> None:
+    """A server can be started again at once on the port where a stranger's connections ended."""
+    with socket.create_server((HOST, 0)) as server:
+        port = port_of(server)
+        with socket.create_connection((HOST, port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # the side that closes first is left in TIME_WAIT
+            assert client.recv(1) == b""
+    with bind(HOST, port) as bound:
+        assert port_of(bound) == port
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    """The message names the address."""
+    with pytest.raises(InputError, match=r"on 192\.0\.2\.1 can't be bound"):
+        bind("192.0.2.1", _free())
