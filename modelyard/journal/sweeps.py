@@ -20,13 +20,12 @@ def create(
     connection: Connection, now: float, sweep: str, request: SweepRequest, document: Document
 ) -> SweepRow:
     """Add a sweep; one of the same id or flow run is returned as it is."""
-    for known in (
-        select(sweeps).where(sweeps.c.id == sweep),
-        select(sweeps).where(sweeps.c.flow_run == request.flow_run),
-    ):
-        row = connection.execute(known).one_or_none()
-        if row is not None:
-            return _row(row)
+    known = sweeps.c.id == sweep
+    if request.flow_run is not None:  # compared with None it would be any sweep without one
+        known = known | (sweeps.c.flow_run == request.flow_run)
+    row = connection.execute(select(sweeps).where(known)).one_or_none()
+    if row is not None:
+        return _row(row)
     put_document(connection, document)
     connection.execute(
         insert(sweeps).values(
