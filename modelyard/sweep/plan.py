@@ -7,7 +7,7 @@ of each other and may be carried out at once; of each task at most one at a time
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard.api import Desired, FailureView, TrialState
 from modelyard.contract import Stop
@@ -50,13 +50,20 @@ class _Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
+    """``foreseen`` is the verdict that follows once ends that can be seen are written down."""
+
     task: TaskView
     verdict: Verdict | None
+    foreseen: Verdict | None
 
     @property
     def alive(self) -> bool:
         """Its newest launch isn't written down as ended."""
         return bool(self.task.launches) and self.task.launches[-1].row.ended_at is None
+
+    def ended_at(self, world: World) -> float:
+        """When its newest launch ended; now, if that isn't written down."""
+        return self.task.launches[-1].row.ended_at or world.now
 
 
 def plan(world: World, policy: Policy) -> list[Action]:
@@ -101,7 +108,14 @@ def deadline(world: World, policy: Policy) -> float | None:
 
 def _judge(task: TaskView, world: World, policy: Policy) -> _Judged:
     rows = [launch.row for launch in task.launches]
-    return _Judged(task=task, verdict=verdict(rows, policy, world.started_at))
+    found = verdict(rows, policy, world.started_at)
+    foreseen = found
+    if found is None and task.launches[-1].gone:
+        *earlier, newest = rows
+        failure = classify(newest, task.launches[-1].job)
+        ended = replace(newest, ended_at=world.now, failure=failure)
+        foreseen = verdict([*earlier, ended], policy, world.started_at)
+    return _Judged(task=task, verdict=found, foreseen=foreseen)
 
 
 def _ending(tasks: list[_Judged], world: World, policy: Policy) -> _Ending | None:
@@ -130,27 +144,25 @@ def _ending(tasks: list[_Judged], world: World, policy: Policy) -> _Ending | Non
 
 
 def _fatal(tasks: list[_Judged], world: World) -> FailureView | None:
-    """What makes every further trial pointless."""
+    """What makes every further trial pointless, as soon as it can be seen."""
     for judged in tasks:
-        if judged.verdict is not None and judged.verdict.stops_sweep:
-            return judged.verdict.failure
-    last = sorted(
-        (judged for judged in tasks if judged.task.told in COUNTED and judged.task.launches),
-        key=lambda judged: judged.task.launches[-1].row.ended_at or 0.0,
-    )[-EQUAL_BUGS:]
-    bugs = [judged.verdict.failure for judged in last if judged.verdict and _fresh(judged, world)]
+        if judged.foreseen is not None and judged.foreseen.stops_sweep:
+            return judged.foreseen.failure
+    ended = [judged for judged in tasks if judged.foreseen and judged.foreseen.state in COUNTED]
+    last = sorted((j for j in ended if j.task.launches), key=lambda j: j.ended_at(world))
+    bugs = [_bug(judged, world) for judged in last[-EQUAL_BUGS:]]
     first = bugs[0] if len(bugs) == EQUAL_BUGS else None
-    if first is None or any(
-        bug is None or category_of(bug) is not Category.BUG or bug.summary != first.summary
-        for bug in bugs
-    ):
+    if first is None or any(bug is None or bug.summary != first.summary for bug in bugs):
         return None
     summary = f"{EQUAL_BUGS} trials in a row failed with the same error: {first.summary}"
     return first.model_copy(update={"summary": summary})
 
 
-def _fresh(judged: _Judged, world: World) -> bool:
-    return (judged.task.launches[-1].row.ended_at or 0.0) >= world.started_at
+def _bug(judged: _Judged, world: World) -> FailureView | None:
+    failure = None if judged.foreseen is None else judged.foreseen.failure
+    if failure is None or category_of(failure) is not Category.BUG:
+        return None
+    return failure if judged.ended_at(world) >= world.started_at else None
 
 
 def _launches(tasks: list[_Judged], world: World, policy: Policy) -> Iterator[Launch]:

@@ -111,7 +111,7 @@ def test_asking_and_telling_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_ends_are_kept_in_our_own_words(tmp_path: Path) -> None:
-    """Cancelled and infeasible trials are told apart from failed and pruned ones after a restart."""
+    """After a restart cancelled isn't taken for failed, nor infeasible for pruned."""
     ends = [
         TrialState.CANCELLED,
         TrialState.FAILED,
