@@ -14,6 +14,9 @@ from pathlib import Path
 
 from modelyard.local.protocol import WORD, Order, Word, line
 
+PROGRAM = "modelyard.local.forkserver"
+"""The module that is the fork server."""
+
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """A process that forks must have one thread; numerical libraries start theirs when loaded."""
 
@@ -53,7 +56,7 @@ class Link:
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "modelyard.local.forkserver", *map(str, fds)],
+                    [sys.executable, "-P", "-m", PROGRAM, *map(str, fds)],
                     pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

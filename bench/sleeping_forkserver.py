@@ -1,0 +1,21 @@
+"""The fork server whose launches sleep for two seconds instead of fitting a model."""
+
+import sys
+import time
+
+from bench.sweep_peers import SECONDS
+from modelyard.contract import TrialResult
+from modelyard.local import forkserver
+from modelyard.trial import stages
+
+
+def sleep(work: stages.Work) -> TrialResult:
+    """A trial that needs no core, and is as good as its learning rate is large."""
+    work.reporter.phase("fitting", False)
+    time.sleep(SECONDS)
+    return TrialResult(metrics={"accuracy": float(work.spec.parameters["learning_rate"] or 0)})
+
+
+if __name__ == "__main__":
+    stages._fit = sleep
+    sys.exit(forkserver.main(sys.argv))
