@@ -53,6 +53,7 @@ class Supervisor:
         self._journal = journal
         self._runner = runner
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._unended: dict[asyncio.Task[None], str] = {}
 
     async def resume(self) -> None:
         """Go on with what an earlier server left: sweeps without an owner, and wishes to stop."""
@@ -68,7 +69,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go of all stages as they are; the next server goes on with them."""
-        tasks = list(self._tasks.values())
+        tasks = list(self._unended)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -133,8 +134,9 @@ class Supervisor:
         return await asyncio.to_thread(self._journal.sweep, row.id)
 
     async def settled(self, sweep: str, seconds: float) -> bool:
-        """Wait until no stage of a sweep runs. False when that takes longer."""
-        tasks = [task for (of, _), task in self._tasks.items() if of == sweep]
+        """Wait until no stage of a sweep runs and its end is written. False when that takes
+        longer."""
+        tasks = [task for task, of in self._unended.items() if of == sweep]
         if not tasks:
             return True
         _, left = await asyncio.wait(tasks, timeout=seconds)
@@ -168,6 +170,8 @@ class Supervisor:
         if key not in self._tasks:
             task = asyncio.create_task(self._run(row, stage), name=f"{row.id}-{stage.stage}")
             self._tasks[key] = task
+            self._unended[task] = row.id
+            task.add_done_callback(self._unended.pop)
 
     async def _run(self, row: SweepRow, stage: StageRow) -> None:
         try:
