@@ -2,95 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from modelyard.contract import TrialResult
-from modelyard.data.card import DataCard
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import ModelyardError
-from modelyard.evaluate.gates import judge
-from modelyard.evaluate.metrics import compute, confusion, per_class
-from modelyard.experiment.model import Gate
-from modelyard.models import packed
-from modelyard.models.estimator import Array
+from modelyard.evaluate import outcome
+from modelyard.experiment.model import Experiment
+from modelyard.models.packed import Predictor, load
 from modelyard.store import Store
 
 
 def evaluate(
-    *,
-    snapshot: Snapshot,
-    store: Store,
-    model: str,
-    champion: str | None,
-    gates: tuple[Gate, ...],
-    seed: int,
+    *, snapshot: Snapshot, experiment: Experiment, store: Store, model: str, champion: str | None
 ) -> TrialResult:
     """Measure a packed model on the test split.
 
     Args:
         snapshot: whose test split is taken.
+        experiment: its gates, objective and seed.
         store: where the models lie.
         model: URI of the candidate.
-        champion: URI of the present champion, None without one.
-        gates: what is required of the candidate.
-        seed: of the gates' bootstrap.
-
-    Returns:
-        The candidate's metrics; in ``outcome`` gates, confusion, numbers per class and the
-        champion's metrics, or in ``champion_error`` why it has none on these rows.
+        champion: URI of the present champion, None without one. If it can't be read or can't
+            take these rows, the outcome's ``champion_error`` says why.
     """
-    card = snapshot.card
-    rows, truth = snapshot.rows("test"), snapshot.target("test")
-    output = packed.load(store.fetch(model)).predict(rows).output
-    outcome: dict[str, Any] = {
-        "gates": [
-            verdict.model_dump(mode="json") for verdict in judge(gates, truth, output, card, seed)
-        ],
-        "rows": len(truth),
-        **_by_class(card, truth, output),
-        **_champion(store, champion, snapshot, truth),
-    }
-    return TrialResult(metrics=compute(card.task, truth, output), model=model, outcome=outcome)
+    found, problem = _champion(store, champion)
+    evaluation = outcome.evaluate(
+        load(store.fetch(model)),
+        rows=snapshot.rows("test"),
+        truth=snapshot.target("test"),
+        card=snapshot.card,
+        experiment=experiment,
+        champion=found,
+    )
+    said = dict(evaluation.outcome)
+    problem = said.pop("champion_note", problem)
+    if problem is not None:
+        print(f"the champion can't be compared: {problem}")
+        said["champion_error"] = problem
+    return TrialResult(metrics=evaluation.metrics, model=model, outcome=said)
 
 
-def _by_class(card: DataCard, truth: Array, output: Array) -> dict[str, Any]:
-    if card.task == "regression":
-        return {"confusion": None, "per_class": {}}
-    matrix = confusion(truth, output)
-    return {
-        "confusion": {"classes": list(card.classes), "matrix": matrix.tolist()},
-        "per_class": per_class(matrix, card.classes),
-    }
-
-
-def _champion(
-    store: Store, champion: str | None, snapshot: Snapshot, truth: Array
-) -> dict[str, Any]:
-    """The champion's metrics. One that can't take these rows must not stop the candidate."""
-    if champion is None:
-        return {"champion": None}
+def _champion(store: Store, uri: str | None) -> tuple[Predictor | None, str | None]:
+    """The champion, or why there is none: it must not stop the candidate."""
+    if uri is None:
+        return None, None
     try:
-        output = _champion_output(packed.load(store.fetch(champion)), snapshot)
-    except (ModelyardError, OSError, ValueError, KeyError) as error:
-        print(f"the champion can't be compared: {error}")
-        return {"champion": None, "champion_error": str(error)}
-    return {"champion": {"metrics": compute(snapshot.card.task, truth, output)}}
-
-
-def _champion_output(champion: packed.Predictor, snapshot: Snapshot) -> Array:
-    """The champion's output in this snapshot's order of classes."""
-    old, new = champion.card, snapshot.card
-    if old.task != new.task:
-        raise ModelyardError(f"the champion does {old.task}, the new model {new.task}")
-    if set(old.classes) != set(new.classes):
-        raise ModelyardError(
-            f"the champion knows the classes {', '.join(old.classes)}; "
-            f"these rows have {', '.join(new.classes)}"
-        )
-    output = champion.predict(snapshot.rows("test")).output
-    if new.task == "regression":
-        return output
-    order = np.array([old.classes.index(name) for name in new.classes])
-    return output[:, order]
+        return load(store.fetch(uri)), None
+    except (ModelyardError, OSError) as error:
+        return None, str(error)

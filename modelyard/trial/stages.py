@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.contract import Stage, TrialResult, TrialSpec
-from modelyard.data.prepare import prepare
 from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
@@ -61,6 +60,9 @@ def do_stage(work: Work) -> TrialResult:
 
 
 def _prepare(work: Work) -> TrialResult:
+    # Not at the top: it brings pandas and pyarrow, seconds that a network's trial need not pay.
+    from modelyard.data.prepare import prepare
+
     prepared = prepare(
         work.experiment.data,
         seed=work.experiment.seed,
@@ -115,11 +117,10 @@ def _evaluate(work: Work) -> TrialResult:
     work.reporter.phase("evaluating", False)
     return evaluate(
         snapshot=snapshot,
+        experiment=work.experiment,
         store=work.store,
         model=_input(work, "model"),
         champion=work.spec.inputs.get("champion"),
-        gates=work.experiment.gates,
-        seed=work.spec.seed,
     )
 
 
