@@ -1,0 +1,106 @@
+"""The flow watch: what Prefect says of a flow run, and what it doesn't say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelyard.api import SweepState
+from modelyard.server.changes import Changes
+from modelyard.server.flowwatch import FlowWatch, prefect_api
+from modelyard.server.supervisor import Supervisor
+from tests.unit.serverkit import ToldRunner, add_sweep, open_journal
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def run(state: str) -> httpx.Response:
+    return httpx.Response(200, json={"id": "f1", "state": {"type": state, "name": state}})
+
+
+def unreachable(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+def states(folder: Path, *answers: httpx.Response | Answer) -> tuple[list[SweepState], str]:
+    """The sweep's state after each answer of Prefect, and its last message."""
+    (folder / "prefect.json").write_text(json.dumps({"address": "http://127.0.0.1:4200"}))
+    asked: list[str] = []
+    left = list(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        one = left.pop(0)
+        return one(request) if callable(one) else one
+
+    async def play() -> tuple[list[SweepState], str]:
+        journal = open_journal(folder, Changes(asyncio.get_running_loop()))
+        sweep = add_sweep(journal, flow_run="f1").id
+        seen = []
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            supervisor = Supervisor(journal, ToldRunner(journal))
+            watch = FlowWatch(journal, supervisor, service=folder / "prefect.json", http=http)
+            for _ in answers:
+                await watch.look()
+                seen.append(journal.sweep(sweep).state)
+        message = journal.sweep(sweep).message
+        journal.close()
+        return seen, message
+
+    found = asyncio.run(play())
+    assert set(asked) == {"http://127.0.0.1:4200/api/flow_runs/f1"}
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_prefect_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+@pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED"])
+def test_cancelled_in_prefect(tmp_path: Path, state: str) -> None:
+    """Cancelling the flow run cancels its sweep, and says so."""
+    seen, message = states(tmp_path, run("RUNNING"), run(state))
+
+    assert seen == [SweepState.RUNNING, SweepState.CANCELLED]
+    assert message == "its flow run f1 was cancelled in Prefect"
+
+
+def test_deleted_in_prefect(tmp_path: Path) -> None:
+    """Deleting the flow run cancels its sweep."""
+    seen, message = states(tmp_path, run("RUNNING"), httpx.Response(404))
+
+    assert seen == [SweepState.RUNNING, SweepState.CANCELLED]
+    assert message == "its flow run f1 was deleted in Prefect"
+
+
+def test_a_server_that_never_knew_it(tmp_path: Path) -> None:
+    """Another Prefect at the same place, which never had the run, is no reason."""
+    assert states(tmp_path, httpx.Response(404))[0] == [SweepState.RUNNING]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [unreachable, httpx.Response(500), httpx.Response(200, text="<html>"), run("CRASHED")],
+    ids=["unreachable", "failing", "not json", "crashed"],
+)
+def test_no_reason_to_cancel(tmp_path: Path, answer: httpx.Response | Answer) -> None:
+    """Prefect away, failing, or a flow that crashed: the sweep goes on."""
+    assert states(tmp_path, run("RUNNING"), answer)[0] == [SweepState.RUNNING] * 2
+
+
+def test_where_prefect_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service file says where Prefect answers; the environment goes before it."""
+    service = tmp_path / "prefect.json"
+    before = prefect_api(service)
+    service.write_text('{"address": "http://127.0.0.1:4200/"}')
+    recorded = prefect_api(service)
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
+
+    assert (before, recorded) == (None, "http://127.0.0.1:4200/api")
+    assert prefect_api(service) == "http://prefect:4200/api"
