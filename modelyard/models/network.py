@@ -113,7 +113,9 @@ class NetworkEstimator:
         """See ``Estimator``."""
         file = folder / WEIGHTS
         state = self.module.state_dict().items()
-        safetensors.torch.save_file({name: t.cpu().contiguous() for name, t in state}, file)
+        # Not save_file: it doesn't say a full disk as an OSError.
+        content = safetensors.torch.save({name: t.cpu().contiguous() for name, t in state})
+        file.write_bytes(content)
         return file
 
     def _nothing(self) -> Array:

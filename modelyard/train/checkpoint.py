@@ -1,10 +1,10 @@
 """Checkpoints of a network's fit: everything that the next step depends on, without pickle.
 
-    state.json               epoch, steps, history, monitor, what the fit is
-    model.safetensors        the module's weights and buffers
-    best.safetensors         those of the best epoch
-    optimizer.safetensors    the optimiser's tensors, ``<number of the parameter>.<name>``
-    random.safetensors       states of torch's generators
+    state.json             epoch, history, monitor, what the fit is
+    tensors.safetensors    model/…      the module's weights and buffers
+                           best/…       those of the best epoch
+                           optimizer/…  ``<number of the parameter>.<name>``
+                           random/…     states of torch's generators
 
 A fit resumed from it goes on bit for bit, on the CPU, as one that was never interrupted. The
 learning rate needs no state: it is a function of the step.
@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import safetensors.numpy
 import safetensors.torch
 import torch
 
+from modelyard.models.estimator import Array
 from modelyard.train.errors import CheckpointFailed, CheckpointUnusable
 
 STATE = "state.json"
+TENSORS = "tensors.safetensors"
+GROUPS = ("model", "best", "optimizer", "random")
 FORMAT = 1
 
 Tensors = dict[str, torch.Tensor]
@@ -65,9 +69,8 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for name in _TENSORS:
-            tensors = {k: t.detach().contiguous() for k, t in getattr(checkpoint, name).items()}
-            (part / f"{name}.safetensors").write_bytes(safetensors.torch.save(tensors))
+        # Not save_file: it doesn't say a full disk as an OSError.
+        (part / TENSORS).write_bytes(safetensors.numpy.save(_gathered(checkpoint)))
         state = {
             "format": FORMAT,
             "epoch": checkpoint.epoch,
@@ -82,7 +85,22 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         raise CheckpointFailed(checkpoint.epoch, folder, error) from error
 
 
-_TENSORS = ("model", "best", "optimizer", "random")
+def _gathered(checkpoint: Checkpoint) -> dict[str, Array]:
+    """All tensors under one roof; numpy's writer takes half the time of torch's."""
+    return {
+        f"{group}/{name}": tensor.detach().cpu().contiguous().numpy()
+        for group in GROUPS
+        for name, tensor in getattr(checkpoint, group).items()
+    }
+
+
+def _parted(tensors: Tensors) -> dict[str, Tensors]:
+    """The inverse of ``_gathered``."""
+    groups: dict[str, Tensors] = {group: {} for group in GROUPS}
+    for key, tensor in tensors.items():
+        group, name = key.split("/", 1)
+        groups[group][name] = tensor
+    return groups
 
 
 def read(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:
@@ -102,10 +120,7 @@ def read(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:
             identity=state["identity"],
             history=tuple(state["history"]),
             monitor=state["monitor"],
-            **{
-                name: safetensors.torch.load_file(folder / f"{name}.safetensors")
-                for name in _TENSORS
-            },
+            **_parted(safetensors.torch.load_file(folder / TENSORS)),
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise CheckpointUnusable(folder, f"{type(error).__name__}: {error}") from error

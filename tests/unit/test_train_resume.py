@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_checkpoint_of_another_fit_is_refused(change: dict[str, Any], tmp_path: 
         fit(job(snapshot, tmp_path / "scratch", resume=resume, **change), Recorder())
 
 
-@pytest.mark.parametrize("name", ["state.json", "model.safetensors", "random.safetensors"])
+@pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "short", "pickled"])
 def test_damaged_checkpoint_is_refused(name: str, damage: str, tmp_path: Path) -> None:
     """A file that is missing, cut short or a pickle is refused by the folder's name."""
@@ -210,6 +211,20 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
 
     assert list((tmp_path / "scratch").iterdir()) == []
     assert_same(resumed, unbroken)
+
+
+def test_file_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    """A checkpoint that breaks off in the middle of a file is cleared away and named."""
+    work = job(table(tmp_path / "data"), tmp_path / "scratch")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(CheckpointFailed, match="scratch/000001"):
+            fit(work, Recorder())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_unwritable_scratch_is_named(tmp_path: Path) -> None:
