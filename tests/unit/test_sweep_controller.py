@@ -264,7 +264,7 @@ def test_a_server_killed_at_every_boundary_loses_nothing(tmp_path: Path, embedde
             executor.queues.clear()
             try:
                 # Each life gets a little further than the one before.
-                finish = asyncio.run(attempt(of, executor, Boundaries(3 + life // 2)))
+                finish = asyncio.run(attempt(of, executor, Boundaries(4 + life)))
                 break
             except Crash:
                 continue
