@@ -54,7 +54,9 @@ def first_trial_seconds(home: Path) -> float:
 def rows() -> list[Row]:
     """The figures of this module."""
     ours = help_seconds("modelyard")
-    peers = tuple((f"{name} --help", f"{help_seconds(name):.2f} s") for name in ("mlflow", "prefect"))
+    peers = tuple(
+        (f"{name} --help", f"{help_seconds(name):.2f} s") for name in ("mlflow", "prefect")
+    )
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         try:

@@ -24,7 +24,7 @@ def one_trial(learning_rate: float) -> float:
 
 
 def _warm(_: int) -> int:
-    import optuna  # noqa: F401, PLC0415 - the import is the warming
+    import optuna  # noqa: F401 - the import is the warming
 
     time.sleep(0.2)
     return multiprocessing.current_process().pid or 0
@@ -32,8 +32,9 @@ def _warm(_: int) -> int:
 
 def optuna_process_pool() -> float:
     """Ask in the parent, run in a pool of processes, tell as each ends. Returns seconds."""
-    import optuna  # noqa: PLC0415 - each peer is imported only where it is measured
-    from concurrent.futures import FIRST_COMPLETED, Future, wait  # noqa: PLC0415
+    from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+    import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(SLOTS) as pool:
@@ -55,7 +56,7 @@ def optuna_process_pool() -> float:
 
 def optuna_threads() -> float:
     """``study.optimize(n_jobs=8)`` on the same storage. Returns seconds."""
-    import optuna  # noqa: PLC0415
+    import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -73,8 +74,8 @@ def ray_tune() -> float | None:
     """Ray Tune with Optuna's search, eight trials at once. Returns seconds, None without Ray."""
     if find_spec("ray") is None:
         return None
-    import ray  # noqa: PLC0415
-    from ray import tune  # noqa: PLC0415
+    import ray
+    from ray import tune
 
     ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False)
     try:

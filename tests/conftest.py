@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may find or leave anything in the checkout's own ``.modelyard``."""
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / ".modelyard"))
-    yield
 
 
 @pytest.hookimpl(trylast=True)

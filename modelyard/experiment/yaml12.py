@@ -98,7 +98,7 @@ def _marked(error: yaml.MarkedYAMLError) -> YamlMistake:
 class _Core(yaml.SafeLoader):
     """SafeLoader whose plain scalars are resolved by the core schema, and not too deep."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 – declared so by PyYAML, which fills it
+    yaml_implicit_resolvers = {}
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
