@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prefect import Flow, State, flow, runtime
@@ -62,12 +63,21 @@ def pipeline(experiment: Experiment, sweep: str | None = None) -> State[Any]:
 def open_sweep(experiment: Experiment) -> str:
     """The sweep of this flow run; the server makes it only once."""
     request = SweepRequest(
-        experiment=experiment.to_document(),
+        experiment=with_absolute_source(experiment).to_document(),
         flow_run=str(runtime.flow_run.id),
         tags={"flow_run_name": str(runtime.flow_run.name)},
     )
     with Client.connect(Settings()) as client:
         return client.create_sweep(request).id
+
+
+def with_absolute_source(experiment: Experiment) -> Experiment:
+    """A file is meant relative to the folder that the flow runs in: where ``up`` was typed."""
+    source = experiment.data.source
+    if ":" in source:  # sklearn:digits, s3://bucket/key
+        return experiment
+    data = experiment.data.model_copy(update={"source": os.path.abspath(source)})
+    return experiment.model_copy(update={"data": data})
 
 
 def look(sweep: str) -> SweepView:

@@ -92,21 +92,16 @@ def deployment_names(file: Path) -> tuple[str, ...]:
     return tuple(deployment.name for deployment in keys.deployments)
 
 
-def deploy_all(file: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+def deploy_all(file: Path, environment: Mapping[str, str]) -> None:
     """Create or update every deployment of a file.
 
     Args:
-        file: a ``prefect.yaml``.
+        file: a ``prefect.yaml`` that ``deployment_names`` accepts.
         environment: names the Prefect server.
 
-    Returns:
-        The deployments' names.
-
     Raises:
-        InputError: see ``deployment_names``.
         ModelyardError: Prefect refused it; holds what it said.
     """
-    names = deployment_names(file)
     done = subprocess.run(
         [
             *(sys.executable, "-P", "-m", "prefect", "--no-prompt"),
@@ -121,4 +116,3 @@ def deploy_all(file: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()
         raise ModelyardError(f"Prefect refused the deployments of {file}:\n{said}")
-    return names

@@ -23,6 +23,9 @@ from modelyard.settings import Settings
 
 WORKER = "worker"
 
+WORKER_QUERY_SECONDS = "2"
+"""How often it looks for runs; Prefect's own 10 s are meant for many workers of one server."""
+
 DOWN_SECONDS = 6.0
 """Between SIGTERM and SIGKILL: our server stops its trials with a checkpoint meanwhile."""
 
@@ -38,7 +41,7 @@ def up_command(json_output: bool) -> None:
         ModelyardError: a server doesn't come up; those that did stay.
     """
     settings, file = Settings(), prefect_file()
-    deployment_names(file)
+    names = deployment_names(file)
     services.prepare_home(settings.paths)
     out = console(json_output=json_output)
 
@@ -46,11 +49,13 @@ def up_command(json_output: bool) -> None:
         print_line(sentence, out)
 
     found = start_all(settings, say)
-    environment = _prefect_caller(settings, found["prefect"].service.address)
-    names = deploy_all(file, environment) if any(a.started for a in found.values()) else ()
+    prefect = found["prefect"].service.address
+    if found["prefect"].started or not set(names) <= _deployed(prefect):
+        say(f"making the deployments of {file}")
+        deploy_all(file, _prefect_caller(settings, prefect))
     view = UpView(
         services=tuple(_view(name, attached) for name, attached in found.items()),
-        deployments=names or deployment_names(file),
+        deployments=names,
     )
     if json_output:
         print_json(view)
@@ -92,7 +97,10 @@ def attach_worker(settings: Settings, prefect: str, say: Callable[[str], None]) 
         service = services.start(
             WORKER,
             programs.worker_argv(),
-            env=_prefect_caller(settings, prefect),
+            env={
+                **_prefect_caller(settings, prefect),
+                "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
+            },
             address="",
             run=None,
             paths=paths,
@@ -140,6 +148,12 @@ def _attach_mlflow(
 
 def _prefect_caller(settings: Settings, address: str) -> dict[str, str]:
     return {**base_environment(settings), **prefect_environment(settings.paths, address)}
+
+
+def _deployed(prefect: str) -> set[str]:
+    """Names of the deployments that Prefect has."""
+    answer = httpx.post(f"{prefect}/api/deployments/filter", json={}, trust_env=False)
+    return {deployment["name"] for deployment in answer.json()}
 
 
 def _worker_known(prefect: str) -> bool:
