@@ -1,4 +1,4 @@
-"""Both servers of a run, found or started side by side while the experiment is being checked."""
+"""Both servers of a run, found or started side by side."""
 
 from __future__ import annotations
 

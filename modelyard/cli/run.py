@@ -25,7 +25,6 @@ from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.client import Client
 from modelyard.errors import InputError, Interrupted, ModelyardError
-from modelyard.experiment.load import read_experiment
 from modelyard.experiment.model import Experiment
 from modelyard.settings import Settings
 
@@ -69,8 +68,8 @@ def run_command(wanted: Wanted) -> int:
     if wanted.on == "cluster":
         raise InputError("--on cluster is not supported yet; leave it out to run on this machine")
     settings = Settings()
-    # Mistakes of the file alone are found before anything is started.
-    experiment = read_experiment(wanted.file, wanted.sets, settings.experiment_limit_bytes)
+    # Every mistake, of the file and against its data, is found before anything is started.
+    experiment = load_checked(wanted.file, wanted.sets).experiment
     with InterruptOnce() as signals:
         run = LocalRun(wanted=wanted, settings=settings, experiment=experiment)
         try:
@@ -103,14 +102,13 @@ class LocalRun:
         self.display = display_for(self.out, self.experiment.objective[0].metric)
 
     def to_the_end(self) -> int:
-        """Check, start the servers, run the sweep and say what it came to."""
+        """Start the servers, run the sweep and say what it came to."""
         self.boot = Boot(self.settings, self.owner.run, self.display.say)
-        experiment = load_checked(self.wanted.file, list(self.wanted.sets)).experiment
         server = self.boot.server.result().service
         with Client(server.address) as client:
             self.chosen = choose(
                 client,
-                experiment,
+                self.experiment,
                 owner=self.owner,
                 tags=lineage(self.wanted.file),
                 go_on=self.wanted.go_on,
