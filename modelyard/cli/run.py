@@ -115,7 +115,7 @@ class LocalRun:
             )
             if self.chosen.finished:
                 return self._nothing_to_do(client, self.chosen.view)
-            self.display.say(f"sweep {self.chosen.view.id} of {experiment.name}")
+            self.display.say(f"sweep {self.chosen.view.id} of {self.experiment.name}")
             self.supervision = Supervision(
                 settings=self.settings,
                 boot=self.boot,
