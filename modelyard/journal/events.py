@@ -59,7 +59,12 @@ def append(connection: Connection, now: float, key: LaunchKey, batch: Batch) -> 
 
 
 def after(
-    connection: Connection, cursor: int, *, sweep: str | None, task: str | None, limit: int
+    connection: Connection,
+    cursor: int,
+    *,
+    sweep: str | None = None,
+    task: str | None = None,
+    limit: int | None = None,
 ) -> list[EventRow]:
     """Events behind a cursor, oldest first."""
     query = select(events).where(events.c.id > cursor)

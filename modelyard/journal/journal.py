@@ -13,7 +13,7 @@ from modelyard.errors import Fenced
 from modelyard.journal import events, launches, lease, stages, sweeps, trials
 from modelyard.journal.database import Database
 from modelyard.journal.migrate import migrate
-from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
+from modelyard.journal.rows import EventRow, LaunchRow, News, StageRow, SweepRow, TrialRow
 from modelyard.journal.tables import cursors
 
 __all__ = ["Journal", "migrate"]
@@ -214,10 +214,15 @@ class Journal:
         with self._database.reading() as connection:
             return launches.of_sweep(connection, sweep, task)
 
-    def open_launches(self, sweep: str) -> list[LaunchRow]:
-        """Launches of a sweep whose end isn't written down, oldest first."""
+    def news(self, sweep: str, after: int) -> News:
+        """A sweep's wish, open launches and events behind a cursor, in one consistent view."""
         with self._database.reading() as connection:
-            return launches.of_sweep(connection, sweep, None, only_open=True)
+            return News(
+                now=self._database.now(connection),
+                desired=sweeps.desired(connection, sweep),
+                events=tuple(events.after(connection, after, sweep=sweep)),
+                launches=tuple(launches.of_sweep(connection, sweep, None, only_open=True)),
+            )
 
     def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
         """Write why a launch is to end, before any signal; the first reason stays."""

@@ -105,6 +105,21 @@ class LaunchRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class News:
+    """What a sweep's controller has to know, as of one moment.
+
+    Args:
+        events: all behind its cursor, oldest first.
+        launches: those whose end isn't written down.
+    """
+
+    now: float
+    desired: Desired
+    events: tuple[EventRow, ...]
+    launches: tuple[LaunchRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventRow:
     """One stored event; ``id`` grows in the order of commits, so a cursor misses none."""
 

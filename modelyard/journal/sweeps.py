@@ -61,6 +61,11 @@ def get(connection: Connection, sweep: str) -> SweepRow:
     return _row(row)
 
 
+def desired(connection: Connection, sweep: str) -> Desired:
+    """What somebody wants of a sweep."""
+    return Desired(connection.execute(select(sweeps.c.desired).filter_by(id=sweep)).scalar_one())
+
+
 def find(connection: Connection, reference: str | None) -> SweepRow:
     """The sweep of this id, else the newest of this name; None is the newest of all.
 

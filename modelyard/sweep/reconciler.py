@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modelyard.api import Desired
 from modelyard.contract import LaunchKey, Metrics, Stop
@@ -22,6 +22,7 @@ from modelyard.sweep.patience import patiently
 from modelyard.sweep.plan import deadline, plan
 from modelyard.sweep.work import Task, Work
 from modelyard.sweep.world import (
+    Action,
     Ask,
     Clean,
     End,
@@ -118,12 +119,11 @@ class Reconciler:
             if self._fault is not None:
                 raise self._fault
             policy = self._work.policy(desired)
-            for action in plan(world, policy):
-                if not isinstance(action, Finish):
-                    self._start(action, settling)
-                elif not self._busy and not settling:
-                    await self._work.finish(action)
-                    return action
+            actions = plan(world, policy)
+            if actions and isinstance(actions[0], Finish) and not self._busy and not settling:
+                await self._work.finish(actions[0])
+                return actions[0]
+            self._start_all(actions, settling)
             await self._wait(deadline(world, policy), world.now)
 
     async def _wait(self, until: float | None, now: float) -> None:
@@ -135,26 +135,13 @@ class Reconciler:
     async def _observe(self) -> tuple[World, Desired]:
         # Jobs before the journal: a job that is seen to have ended has posted all it had to say.
         jobs = self._board.jobs(self._sweep)
-        news = await patiently(self._read)
+        news = await patiently(self._journal.news, self._sweep, self._cursor)
         for row in news.launches:
             self._keep(row)
         for event in news.events:
             self._note(event)
         tasks = tuple(self._view(task, jobs) for task in self._work.tasks())
         return World(now=news.now, started_at=self._started_at, tasks=tasks), news.desired
-
-    def _read(self) -> _News:
-        events: list[EventRow] = []
-        cursor = self._cursor
-        while more := self._journal.events(cursor, sweep=self._sweep):
-            events += more
-            cursor = more[-1].id
-        return _News(
-            now=self._journal.now(),
-            desired=self._journal.sweep(self._sweep).desired,
-            events=tuple(events),
-            launches=tuple(self._journal.open_launches(self._sweep)),
-        )
 
     def _note(self, event: EventRow) -> None:
         self._cursor = max(self._cursor, event.id)
@@ -192,9 +179,16 @@ class Reconciler:
             launching=task.task in self._launching,
         )
 
-    def _start(self, action: TaskAction, settling: frozenset[str]) -> None:
-        if action.task in self._busy or action.task in settling:
-            return
+    def _start_all(self, actions: list[Action], settling: frozenset[str]) -> None:
+        """Start what can be; while slots are being filled, nothing competes with that."""
+        filling = bool(self._launching) or any(isinstance(one, Launch) for one in actions)
+        for action in actions:
+            if isinstance(action, Finish) or (filling and not isinstance(action, Launch | Halt)):
+                continue
+            if action.task not in self._busy and action.task not in settling:
+                self._start(action)
+
+    def _start(self, action: TaskAction) -> None:
         if isinstance(action, Launch):
             self._launching.add(action.task)
         carried = asyncio.create_task(self._carry_out(action), name=str(action))
@@ -248,11 +242,3 @@ class Reconciler:
     async def _refresh(self, key: LaunchKey) -> None:
         for row in await patiently(self._journal.launches, key.sweep, key.task):
             self._keep(row)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _News:
-    now: float
-    desired: Desired
-    events: tuple[EventRow, ...]
-    launches: tuple[LaunchRow, ...]

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
@@ -31,7 +31,7 @@ from modelyard.sweep.study_samplers import make_pruner, make_sampler
 from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
 
 _OUTCOME = "modelyard:outcome"
-"""User attribute that holds our own word for a trial's end, finer than Optuna's state."""
+"""User attribute that holds our own word for a trial's end where Optuna has none for it."""
 
 _QMC_PREFIX = "qmc"
 """Study attributes that say how far a quasi-random sequence has come."""
@@ -44,6 +44,13 @@ _STATES = {
     TrialState.FAILED: OptunaState.FAIL,
     TrialState.CANCELLED: OptunaState.FAIL,
 }
+
+_PLAIN = {
+    OptunaState.COMPLETE: TrialState.COMPLETE,
+    OptunaState.PRUNED: TrialState.PRUNED,
+    OptunaState.FAIL: TrialState.FAILED,
+}
+"""What Optuna's state means where our own word isn't stored."""
 
 _OPENING = Lock()
 """Two threads that open a fresh file at once would both create its tables."""
@@ -89,6 +96,7 @@ class SweepStudy:
             )
             stored = self._study.get_trials(deepcopy=False)
         self._ids = [trial._trial_id for trial in stored]
+        self._attributes = [dict(trial.system_attrs) for trial in stored]
         self._told = [_outcome(trial) for trial in stored]
         self._where = storage
         self._cells = _grid(experiment, space)
@@ -125,8 +133,13 @@ class SweepStudy:
         if number == len(self._ids):
             with _translated(self._where):
                 self._copy_sequence(self._mirror._storage, self._mirror, self._storage, self._study)
-                self._study.add_trial(_copy(self._frozen(number)))
-                self._ids.append(self._study.get_trials(deepcopy=False)[-1]._trial_id)
+                self._ids.append(
+                    # Not Study.add_trial: it wouldn't say the id.
+                    self._storage.create_new_trial(
+                        self._study._study_id, template_trial=_copy(self._frozen(number))
+                    )
+                )
+            self._attributes.append(dict(self._frozen(number).system_attrs))
             self._told.append(None)
         return self.trial(number)
 
@@ -203,14 +216,15 @@ class SweepStudy:
 
     def _store_end(self, number: int, state: TrialState) -> None:
         frozen, trial_id = self._frozen(number), self._ids[number]
-        known = self._storage.get_trial(trial_id)
-        if known.state.is_finished():
-            return  # stored, and the answer was lost
-        for key, value in frozen.system_attrs.items():
-            if known.system_attrs.get(key) != value:
-                self._storage.set_trial_system_attr(trial_id, key, value)
-        self._storage.set_trial_user_attr(trial_id, _OUTCOME, state.value)
-        self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
+        try:
+            for key, value in frozen.system_attrs.items():
+                if self._attributes[number].get(key) != value:
+                    self._storage.set_trial_system_attr(trial_id, key, value)
+            if state is not _PLAIN[frozen.state]:
+                self._storage.set_trial_user_attr(trial_id, _OUTCOME, state.value)
+            self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
+        except UpdateFinishedTrialError:
+            return  # it was stored, and the answer was lost
 
     @staticmethod
     def _copy_sequence(source: Any, of: optuna.Study, target: Any, to: optuna.Study) -> None:
@@ -264,7 +278,7 @@ def _outcome(trial: FrozenTrial) -> TrialState | None:
         return None
     if _OUTCOME in trial.user_attrs:
         return TrialState(trial.user_attrs[_OUTCOME])
-    return next(ours for ours, theirs in _STATES.items() if theirs is trial.state)
+    return _PLAIN[trial.state]
 
 
 def _copy(frozen: FrozenTrial) -> FrozenTrial:

@@ -228,14 +228,14 @@ class JournalSuite:
         journal.commit_launch(spec(key()))
         journal.stop_launch(key(), Stop.PRUNED)
         journal.stop_launch(key(), Stop.CANCELLED)
-        assert [row.key for row in journal.open_launches("aaaaaaaa")] == [key()]
+        assert [row.key for row in journal.news("aaaaaaaa", 0).launches] == [key()]
         journal.end_launch(key(), FailureView(category="pruned", summary="one"))
         journal.end_launch(key(), FailureView(category="bug", summary="two"))
         (row,) = journal.launches("aaaaaaaa")
         assert row.stop is Stop.PRUNED
         assert row.failure is not None
         assert row.failure.summary == "one"
-        assert journal.open_launches("aaaaaaaa") == []
+        assert journal.news("aaaaaaaa", 0).launches == ()
 
     def test_an_event_sent_twice_is_stored_once(self, journal: Journal) -> None:
         """A repeated batch, and one that overlaps, add only what is new."""
@@ -257,6 +257,7 @@ class JournalSuite:
         assert journal.events(every[0].id, limit=2) == every[1:3]
         assert len(journal.events(0, task="1")) == 2
         assert journal.cursor() == every[-1].id
+        assert journal.news("aaaaaaaa", every[1].id).events == tuple(every[2:])
         journal.set_cursor("recorder", every[-1].id)
         journal.set_cursor("recorder", every[-1].id)
         assert journal.get_cursor("recorder") == every[-1].id

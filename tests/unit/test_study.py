@@ -51,7 +51,7 @@ def test_every_sampler_goes_on_after_a_restart(tmp_path: Path, sampler: str) -> 
     """Half of the trials before a restart and half after it are all different, and all kept."""
     given = experiment(sampler)
     seen = []
-    for half in (range(8), range(8, 16)):
+    for half in (range(6), range(6, 12)):
         study = opened(tmp_path, given)
         for number in half:
             asked = study.ask(number)
@@ -59,8 +59,8 @@ def test_every_sampler_goes_on_after_a_restart(tmp_path: Path, sampler: str) -> 
             study.tell(number, TrialState.COMPLETE, [number / 20])
         study.close()
     study = opened(tmp_path, given)
-    assert [trial.told for trial in study.trials()] == [TrialState.COMPLETE] * 16
-    assert len(set(seen)) == 16
+    assert [trial.told for trial in study.trials()] == [TrialState.COMPLETE] * 12
+    assert len(set(seen)) == 12
     study.close()
 
 
@@ -82,15 +82,15 @@ def test_pruners_stop_what_lags_behind(tmp_path: Path, pruner: str) -> None:
     """A trial far below all others is stopped by each pruner, and by none never."""
     study = opened(tmp_path, experiment("random", pruner))
     steps = [(step, 0.9 + step / 1000) for step in range(1, 10)]
-    for number in range(12):
+    for number in range(6):
         study.ask(number)
         study.report(number, steps)
         study.tell(number, TrialState.COMPLETE, [0.95])
-    for number in range(12, 15):
+    for number in range(6, 10):
         study.ask(number)
     pruned = [
         study.report(number, [(step, 0.1 - step / 1000) for step in range(1, 10)])
-        for number in range(12, 15)
+        for number in range(6, 10)
     ]
     assert any(pruned) == (pruner != "none")
     study.close()
@@ -144,7 +144,7 @@ def test_an_out_of_memory_region_is_avoided(tmp_path: Path) -> None:
     """TPE learns from infeasible trials: most of what it then proposes fits."""
     study = opened(tmp_path, experiment({"name": "tpe", "startup_trials": 10}))
     infeasible = 0
-    for number in range(50):
+    for number in range(40):
         hidden = study.ask(number).parameters["hidden"]
         assert isinstance(hidden, int)
         if hidden > 96:
@@ -153,7 +153,7 @@ def test_an_out_of_memory_region_is_avoided(tmp_path: Path) -> None:
         else:
             study.tell(number, TrialState.COMPLETE, [hidden / 256])
     study.close()
-    assert infeasible < 15
+    assert infeasible < 8
 
 
 def test_a_grid_asks_each_active_cell_once(tmp_path: Path) -> None:
