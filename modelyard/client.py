@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -54,6 +55,7 @@ SILENCE_SECONDS = 45.0
 RETRY_SECONDS = 0.2
 
 Answer = TypeVar("Answer", bound=Wire)
+Value = TypeVar("Value")
 
 
 class Client:
@@ -195,12 +197,12 @@ class Client:
         Raises:
             Interrupted: the sweep was interrupted before the stage ended.
         """
-        view = self.run_stage(sweep, stage)
+        view = self._patiently(lambda: self.run_stage(sweep, stage))
         if view.state is not StageState.RUNNING:
             return view
         for tag, seen in self._follow(sweep):
             if tag.fresh_server:
-                self.run_stage(sweep, stage)
+                self._patiently(lambda: self.run_stage(sweep, stage))
             if on_change is not None:
                 on_change(seen)
             view = next((s for s in seen.stages if s.stage == stage), view)
@@ -295,22 +297,26 @@ class Client:
 
     def _follow(self, sweep: str) -> Iterator[tuple[_Tag, SweepView]]:
         """Views with their tags for ever; bears a server that is away for a while."""
-        tag, heard = _Tag(""), time.monotonic()
+        tag = _Tag("")
         while True:
-            try:
-                answer = self._poll(f"/v1/sweeps/{sweep}", tag)
-            except ServerUnreachable:
-                if time.monotonic() - heard > self._patience:
-                    raise
-                time.sleep(RETRY_SECONDS)
-                self._relocate()
-                continue
-            heard = time.monotonic()
+            answer = self._patiently(partial(self._poll, f"/v1/sweeps/{sweep}", tag))
             if answer.status_code == httpx.codes.NOT_MODIFIED:
                 continue
             tag = _Tag(answer.headers.get("etag", ""), before=tag)
             yield tag, SweepView.model_validate_json(answer.content)
             time.sleep(COALESCE_SECONDS)
+
+    def _patiently(self, call: Callable[[], Value]) -> Value:
+        """Call again while the server is away, for a while, wherever it answers by then."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return call()
+            except ServerUnreachable:
+                if time.monotonic() - begun > self._patience:
+                    raise
+            time.sleep(RETRY_SECONDS)
+            self._relocate()
 
     def _poll(self, path: str, tag: _Tag) -> httpx.Response:
         headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": tag.value}

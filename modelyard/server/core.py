@@ -51,7 +51,8 @@ class Core:
     hosts: frozenset[str] = field(default=frozenset({"127.0.0.1", "localhost", "[::1]"}))
 
 
-def _core(request: Request) -> Core:
+async def _core(request: Request) -> Core:
+    # A coroutine, as FastAPI would call a function in a thread, which costs a post its speed.
     core: Core = request.app.state.core
     return core
 

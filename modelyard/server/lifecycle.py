@@ -190,9 +190,10 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     core.intake.start()
     stack.callback(core.intake.stop)
     stack.callback(core.stream.close)
-    core.recorder.start()  # imports MLflow in its thread, now that the port answers
+    # Imports MLflow in its thread, now that the port answers. It looks by itself every two
+    # seconds; woken by each event it would take the interpreter from those who wait for them.
+    core.recorder.start()
     stack.push_async_callback(asyncio.to_thread, core.recorder.stop, LAST_WORDS_SECONDS)
-    core.changes.listen(lambda _: core.recorder.wake())
     http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=5.0))
     flows = FlowWatch(
         core.journal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -116,8 +117,13 @@ class OwnerWatch:
         ]
         await asyncio.to_thread(services.end, others, self._paths)
         LOG.info("run %s has gone; ended %s", run, [one.name for one in others] or "nothing")
-        if run == self._run and not await asyncio.to_thread(self._busy):
+        if run == self._owning_run() and not await asyncio.to_thread(self._busy):
             self._shutdown(f"run {run}, which started this server, has gone")
+
+    def _owning_run(self) -> str | None:
+        """The run that this server lives and dies with; ``modelyard up`` may have freed it."""
+        own = services.running("server", self._paths)
+        return own.run if own is not None and own.process == os.getpid() else self._run
 
     def _busy(self) -> bool:
         """Whether sweeps of other runs still need this server."""

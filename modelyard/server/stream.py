@@ -15,6 +15,10 @@ from modelyard.server.live import LiveJournal
 HEARTBEAT_SECONDS = 15.0
 PAGE = 500
 
+LINGER_SECONDS = 1.0
+"""After events more are likely, and a look that finds none costs as much as one that does; so
+the next look waits for a ring, though not for ever: the end may have rung with the events."""
+
 HEARTBEAT = b": heartbeat\n\n"
 END = b"event: end\ndata: {}\n\n"
 """Said when a sweep has ended and all of its events were sent: no need to reconnect."""
@@ -60,6 +64,8 @@ class Stream:
                 if rows:
                     after = rows[-1].id
                     yield b"".join(_chunk(row) for row in rows)
+                    if len(rows) < PAGE:
+                        await _rung(woken, LINGER_SECONDS)
                 elif ended:
                     yield END
                     return
@@ -71,9 +77,13 @@ class Stream:
         return await loop.run_in_executor(self._readers, self._page, sweep, after)
 
     def _page(self, sweep: str | None, after: int) -> tuple[list[EventRow], bool]:
-        # The state is read first: what an ended sweep's tasks said is stored by then.
-        ended = sweep is not None and self._journal.sweep(sweep).state in ENDED
-        return self._journal.events(after, sweep=sweep, limit=PAGE), ended
+        """The next events; where there are none, whether no more will come."""
+        rows = self._journal.events(after, sweep=sweep, limit=PAGE)
+        if rows or sweep is None or self._journal.sweep(sweep).state not in ENDED:
+            return rows, False
+        # What the sweep's tasks said between the two looks is stored by now.
+        rows = self._journal.events(after, sweep=sweep, limit=PAGE)
+        return rows, not rows
 
 
 async def _rung(woken: asyncio.Event, seconds: float) -> bool:
