@@ -19,26 +19,29 @@ class FlowChild:
     Args:
         sweep: id of the sweep.
         after: flow run of an earlier run of this sweep, not to be used again.
-        environment: of the child, whole.
         paths: its output goes to the log ``flow-<sweep>``.
     """
 
-    def __init__(
-        self, sweep: str, *, after: str | None, environment: Mapping[str, str], paths: Paths
-    ) -> None:
+    def __init__(self, sweep: str, *, after: str | None, paths: Paths) -> None:
         self._argv = [sys.executable, "-P", "-m", "modelyard.flows.child", sweep]
         self._argv += [] if after is None else ["--after", after]
-        self._environment = dict(environment)
         self.log_name = f"flow-{sweep}"
         self._log = paths.log(self.log_name)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it in a session of its own: Ctrl-C of the terminal is ours to handle."""
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start it, ending the one before where that still lives.
+
+        It gets a session of its own: Ctrl-C of the terminal is ours to handle.
+
+        Args:
+            environment: of the child, whole; names the Prefect server.
+        """
+        self.wait(0.0)
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
                 self._argv,
-                env=self._environment,
+                env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

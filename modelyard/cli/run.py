@@ -191,12 +191,13 @@ class LocalRun:
             return None
         address = boot.server.result().service.address
         asked = Background(lambda: _interrupted_view(address, chosen.view.id, reason, deadline))
+        seen = self.supervision.last if self.supervision is not None else chosen.view
         if not asked.wait(max(0.0, deadline - time.monotonic())):
-            return chosen.view
+            return seen
         try:
             return asked.result()
         except ModelyardError:
-            return chosen.view
+            return seen
 
     def _end_servers(self, grace_seconds: float) -> None:
         if self.boot is None:
@@ -209,8 +210,7 @@ class LocalRun:
         if view is None:
             self._say("nothing had begun")
             return
-        kept = f"{view.counts.ended} of {view.total} trials"
-        self._say(f"sweep {view.id} is {view.state}; kept: {kept}")
+        self._say(f"sweep {view.id}: {view.counts.ended} of {view.total} trials are kept")
         if view.state not in ENDED or view.state is SweepState.FAILED:
             self._say(f"go on with: {self.wanted.line_to_go_on}")
 

@@ -63,7 +63,8 @@ def attach(
 
     Args:
         program: which server.
-        run: id of the ``modelyard run`` that a new one belongs to, None for one that stays.
+        run: id of the ``modelyard run`` that a new one belongs to; None for one that stays,
+            and then one that runs already stays too.
         say: told a sentence when one is started.
 
     Raises:
@@ -82,6 +83,8 @@ def _begin(
     with services.lock(program.name, paths):
         found = services.running(program.name, paths)
         if found is not None:
+            if run is None and found.run is not None:
+                found = services.keep(found, paths)
             return Attached(service=found, started=False)
         port = services.free_port(program.port, HOST)
         if say is not None:

@@ -38,6 +38,9 @@ class Supervision:
         chosen: the sweep.
         owner: this process.
         display: told of each change.
+
+    Attributes:
+        last: the sweep as it was last seen.
     """
 
     def __init__(
@@ -53,13 +56,15 @@ class Supervision:
         self._settings, self._boot, self._server = settings, boot, server
         self._display = display
         self._sweep, self._after = chosen.view.id, chosen.earlier_flow_run
+        self.last = chosen.view
         self._news: queue.SimpleQueue[SweepView | ModelyardError] = queue.SimpleQueue()
         self._client = Client(server.address)
         self._renewal = Renewal(server.address, self._sweep, owner, self._news.put)
         self._follower = Background(self._follow)
-        self._prefect: Background[Attached] | None = boot.prefect
+        self._coming: Background[Attached] | None = boot.prefect
+        self._prefect: Service | None = None
         self._child: FlowChild | None = None
-        self._starts = 0
+        self._restarts = 0
         self._ended_at: float | None = None
 
     def run(self) -> SweepView:
@@ -71,14 +76,15 @@ class Supervision:
         while True:
             view = self._next_view()
             if view is not None:
+                self.last = view
                 self._display.show(view)
                 if view.state in ENDED or view.state is SweepState.INTERRUPTED:
                     return view
                 self._lead(view)
             if not services.alive(self._server):
                 raise ServerUnreachable(
-                    "the Modelyard server ended; its trials ended with it, and what they had "
-                    f"finished is kept{log_tail('server', self._settings.paths)}"
+                    "the Modelyard server ended, and its trials with it; what they had finished "
+                    f"is kept. Its log is {self._settings.paths.log('server')}"
                 )
             self._keep_flow()
 
@@ -124,39 +130,46 @@ class Supervision:
 
     def _keep_flow(self) -> None:
         """Start the flow once Prefect answers, and again when it died before the sweep ended."""
-        if self._prefect is not None:
-            if self._prefect.done:
-                self._start_flow(self._prefect.result().service.address)
-            return
+        if self._coming is not None:
+            if self._coming.done:
+                self._prefect = self._coming.result().service
+                self._coming = None
+                self._start_flow(self._prefect.address)
+        elif self._prefect is not None and not services.alive(self._prefect):
+            self._display.say("the Prefect server ended; starting it again")
+            self._coming = self._boot.again()
+        elif self._flow_is_gone():
+            self._restart_flow()
+
+    def _start_flow(self, address: str) -> None:
+        environment = {
+            **base_environment(self._settings),
+            **prefect_environment(self._settings.paths, address),
+            "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        }
+        if self._child is None:
+            self._child = FlowChild(self._sweep, after=self._after, paths=self._settings.paths)
+        self._child.start(environment)
+        self._ended_at = None
+
+    def _flow_is_gone(self) -> bool:
+        """Whether the flow ended although the sweep goes on; after an orderly end the news of
+        the sweep's own may still be on its way."""
         if self._child is None or self._child.running:
-            return
+            return False
         if self._ended_at is None:
             self._ended_at = time.monotonic()
         orderly = self._child.exit_code == 0
-        if orderly and time.monotonic() - self._ended_at < FORGIVEN_SECONDS:
-            return
-        if self._starts > RESTARTS:
-            tail = log_tail(self._child.log_name, self._settings.paths)
-            raise ModelyardError(f"the flow ended {self._starts} times before the sweep did{tail}")
-        self._display.say(f"the flow ended ({_how(self._child.exit_code)}); starting it again")
-        self._prefect = self._boot.again()
+        return not orderly or time.monotonic() - self._ended_at > FORGIVEN_SECONDS
 
-    def _start_flow(self, address: str) -> None:
-        if self._child is None:
-            environment = {
-                **base_environment(self._settings),
-                **prefect_environment(self._settings.paths, address),
-                "PREFECT_LOGGING_TO_API_ENABLED": "false",
-            }
-            self._child = FlowChild(
-                self._sweep,
-                after=self._after,
-                environment=environment,
-                paths=self._settings.paths,
-            )
-        self._child.start()
-        self._starts += 1
-        self._prefect, self._ended_at = None, None
+    def _restart_flow(self) -> None:
+        assert self._child is not None
+        if self._restarts == RESTARTS:
+            tail = log_tail(self._child.log_name, self._settings.paths)
+            raise ModelyardError(f"the flow ended {RESTARTS + 1} times before the sweep did{tail}")
+        self._restarts += 1
+        self._display.say(f"the flow ended ({_how(self._child.exit_code)}); starting it again")
+        self._coming = self._boot.again()
 
 
 def _how(exit_code: int | None) -> str:

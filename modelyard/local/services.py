@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -135,6 +135,17 @@ def running(name: str, paths: Paths) -> Service | None:
     """The service of this name if its process lives, by pid and start time."""
     service = _read(paths.service(name))
     return service if service is not None and alive(service) else None
+
+
+def keep(service: Service, paths: Paths) -> Service:
+    """Let a service outlive the run that started it: from now on it belongs to none.
+
+    Returns:
+        The service as it is recorded now.
+    """
+    kept = replace(service, run=None)
+    _write(kept, paths)
+    return kept
 
 
 def alive(service: Service) -> bool:
