@@ -199,7 +199,8 @@ class Reconciler:
         self._busy.pop(name, None)
         self._launching.discard(name)
         if not carried.cancelled() and carried.exception() is not None:
-            self._fault = carried.exception()
+            # The first: what follows it (a trial asked for out of turn) only follows from it.
+            self._fault = self._fault or carried.exception()
         self._changed.set()
 
     async def _carry_out(self, action: TaskAction) -> None:
