@@ -29,6 +29,9 @@ from modelyard.settings import Paths
 
 HOST = "127.0.0.1"
 BUSY = 503
+ANSWER_SECONDS = 10.0
+"""Longest wait for one answer. The first ones are short: a stranger may hold the port and keep
+silent while our server has ended long since."""
 PROCESS_HEADER = "X-Modelyard-Process"
 PORT_ATTEMPTS = 5
 """Ports that are tried where the file says auto: another home may take one just now."""
@@ -62,7 +65,7 @@ def deploy(
     port: int | Literal["auto"],
     paths: Paths,
     run: str | None = None,
-    deadline_seconds: float = 60.0,
+    deadline_seconds: float = 90.0,
 ) -> ServingView:
     """Make this version the one that serves; blocks until it answers. Repeating changes nothing.
 
@@ -163,11 +166,13 @@ def _serve(wanted: _Wanted, port: int, take_over: Sequence[Instance] = ()) -> Se
         run=wanted.run,
         paths=paths,
     )
-    _prove(service, wanted)
+    # Plain HTTP on this machine: no proxy, and no certificates to load.
+    with httpx.Client(trust_env=False, verify=False) as client:
+        _prove(service, wanted, client)
     return service
 
 
-def _prove(service: Service, wanted: _Wanted) -> None:
+def _prove(service: Service, wanted: _Wanted, client: httpx.Client) -> None:
     """Wait until the new server itself answered the example; end it when it doesn't.
 
     A connection may reach the server that is to be replaced, hence the look at the process; the
@@ -175,9 +180,10 @@ def _prove(service: Service, wanted: _Wanted) -> None:
     """
     deadline = time.monotonic() + wanted.deadline_seconds
     body = wanted.example.read_bytes()
+    patience = 0.5
     while True:
         alive = services.alive(service)
-        answer = _ask(service.address, body)
+        answer = _ask(client, service.address, body, patience)
         mine = answer is not None and answer.headers.get(PROCESS_HEADER) == str(service.process)
         if alive and answer is not None and mine and answer.status_code != BUSY:
             if answer.status_code == 200:
@@ -188,15 +194,19 @@ def _prove(service: Service, wanted: _Wanted) -> None:
             _give_up(service, "its process ended", wanted.paths)
         if time.monotonic() > deadline:
             _give_up(service, f"no answer within {wanted.deadline_seconds:g} s", wanted.paths)
+        patience = min(2 * patience, ANSWER_SECONDS)
         time.sleep(0.05)
 
 
-def _ask(address: str, body: bytes) -> httpx.Response | None:
+def _ask(
+    client: httpx.Client, address: str, body: bytes, timeout_seconds: float
+) -> httpx.Response | None:
     """One prediction over a connection of its own; None when nobody answers."""
     headers = {"Content-Type": "application/json", "Connection": "close"}
     try:
-        with httpx.Client(trust_env=False, timeout=10.0) as client:
-            return client.post(f"{address}/invocations", content=body, headers=headers)
+        return client.post(
+            f"{address}/invocations", content=body, headers=headers, timeout=timeout_seconds
+        )
     except httpx.HTTPError:
         return None
 

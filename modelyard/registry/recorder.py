@@ -121,6 +121,7 @@ class Recorder:
                 self._runs.follow_sweep(sweep)
             except Exception as error:
                 self._skip_if_refused(f"the state of sweep {sweep.id}", error)
+                self._runs.leave_sweep(sweep)
 
     def _record(self, events: Iterable[EventRow]) -> None:
         def task(event: EventRow) -> tuple[str, str]:

@@ -237,10 +237,7 @@ def _carry_out(
     """Move the aliases; each step may be repeated."""
     name, number, client = candidate.sweep.name, str(version.version), tracking.client
     if decision.verdict is Verdict.CHAMPION:
-        old = versions.aliases(tracking, name).get(candidate.alias)
-        if old is not None and str(old) != number:
-            client.set_registered_model_alias(name, versions.PREVIOUS, str(old))
-        client.set_registered_model_alias(name, candidate.alias, number)
+        versions.make_champion(tracking, name, candidate.alias, int(number))
     else:
         client.set_registered_model_alias(name, decision.verdict, number)
     client.set_model_version_tag(name, number, "modelyard.settled", "true")

@@ -85,6 +85,10 @@ class Runs:
         self._tracking.set_status(run, SWEEP_STATUS[sweep.state], at=sweep.ended_at)
         self._states[sweep.id] = sweep.state
 
+    def leave_sweep(self, sweep: SweepRow) -> None:
+        """Don't try this state of this sweep again."""
+        self._states[sweep.id] = sweep.state
+
     def _log_new(self, run: str, points: Iterable[Point]) -> None:
         held = self._held.get(run)
         if held is None:

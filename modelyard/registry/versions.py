@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, PREVIOUS = "champion", "previous"
+SERVING_ALIAS = "modelyard.alias"
+"""Tag of a model: the alias of the version that serves."""
 
 DOCUMENTS = ("modelyard.metrics", "modelyard.gates", "modelyard.files")
 """Tags that hold JSON and have fields of their own in a view."""
@@ -53,14 +55,15 @@ def version_folder(tracking: Tracking, name: str, version: int) -> Path:
     return folder
 
 
-def rollback(tracking: Tracking, name: str, alias: str = CHAMPION) -> VersionView:
-    """Swap previous and champion; returns the version that is to serve now.
+def rollback(tracking: Tracking, name: str) -> VersionView:
+    """Swap previous and champion (or whatever alias serves); returns the one to serve now.
 
     Raises:
         InputError: no such model, or nothing to go back to.
     """
     with tracking.alone():
         held = aliases(tracking, name)
+        alias = _serving_alias(tracking, name) if held else CHAMPION
         champion, previous = held.get(alias), held.get(PREVIOUS)
         if champion is None:
             raise InputError(f"there is no model {name!r} with a {alias}; nothing can be undone")
@@ -85,6 +88,22 @@ def aliases(tracking: Tracking, name: str) -> dict[str, int]:
             return {}
         raise
     return {alias: int(number) for alias, number in model.aliases.items()}
+
+
+def make_champion(tracking: Tracking, name: str, alias: str, version: int) -> None:
+    """Give a version the alias that serves; who had it becomes previous. May be repeated."""
+    client = tracking.client
+    old = aliases(tracking, name).get(alias)
+    client.set_registered_model_tag(name, SERVING_ALIAS, alias)
+    if old is not None and old != version:
+        client.set_registered_model_alias(name, PREVIOUS, str(old))
+    client.set_registered_model_alias(name, alias, str(version))
+
+
+def _serving_alias(tracking: Tracking, name: str) -> str:
+    """The alias that ``register.alias`` named last."""
+    tags = tracking.client.get_registered_model(name).tags
+    return str(tags.get(SERVING_ALIAS, CHAMPION))
 
 
 def model_versions(tracking: Tracking, name: str) -> list[ModelVersion]:

@@ -13,9 +13,6 @@ from types import FrameType
 from modelyard.errors import InputError, ModelyardError
 from modelyard.serve import sockets
 
-DRAIN_SECONDS = 10
-"""How long requests in flight may take after SIGTERM."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve one version until SIGTERM.
@@ -39,47 +36,37 @@ def _serve(arguments: argparse.Namespace) -> None:
     if not arguments.model.is_dir():
         raise InputError(f"--model {arguments.model} is no folder")
     bound = sockets.bind(arguments.host, arguments.port, take_over=arguments.take_over)
-    # Heavy imports come after the port is sure, and after the threads are limited.
+    # Heavy imports come after the port is sure, and after the threads are limited: torch and
+    # scikit-learn read this when they are imported.
     os.environ["OMP_NUM_THREADS"] = "1"
-    import uvicorn
-
     from modelyard.serve.app import Limits, create_app
+    from modelyard.serve.listening import Server
     from modelyard.serve.model import open_model
 
-    _one_thread()
     try:
         served = open_model(arguments.model, name=arguments.name, version=arguments.version)
     except Exception as error:
         raise ModelyardError(
             f"the model in {arguments.model} can't serve: {type(error).__name__}: {error}"
         ) from error
+
+    def listening() -> None:
+        sockets.steer_here(bound, others=len(arguments.take_over))
+        address = f"http://{arguments.host}:{arguments.port}"
+        print(f"{arguments.name} version {arguments.version} serves on {address}", flush=True)
+
     app = create_app(
         served,
         limits=Limits(rows=arguments.max_rows, body_bytes=arguments.max_body_bytes),
         draining=lambda: server.should_exit,
     )
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    address = f"http://{arguments.host}:{arguments.port}"
-    print(f"{arguments.name} version {arguments.version} serves on {address}", flush=True)
+    server = Server(app, listening)
     server.run(sockets=[bound])
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
     del signum, frame
     raise SystemExit(0)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _parser() -> argparse.ArgumentParser:

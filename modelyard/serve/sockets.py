@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import socket
+import struct
+import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from modelyard.errors import InputError
+
+_ATTACH_REUSEPORT_CBPF = 51
+_BPF_RETURN = 0x06
+"""From Linux' ``asm-generic/socket.h`` and ``linux/bpf_common.h``; Python names neither."""
 
 
 def bind(host: str, port: int, *, take_over: Collection[int] = ()) -> socket.socket:
@@ -37,6 +44,26 @@ def bind(host: str, port: int, *, take_over: Collection[int] = ()) -> socket.soc
             if not holders or not set(holders) <= set(take_over):
                 raise InputError(taken(host, port, holders))
         return _shared(host, port)
+
+
+def steer_here(listening: socket.socket, *, others: int) -> None:
+    """Send every new connection of the shared port here; elsewhere than on Linux do nothing.
+
+    When a listener closes, the kernel resets what it has not accepted yet. Steered away first,
+    the version that is to end has nothing left to lose. A classic BPF program of one instruction
+    names the socket's place among those of the port; once the others are gone the place is out
+    of range, and the kernel shares out by hash again (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+
+    Args:
+        listening: the newest listener of its port.
+        others: how many listened there before it.
+    """
+    if sys.platform != "linux":
+        return
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, others))
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))
+    with suppress(OSError):  # without it the port is shared by hash, which works too
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, program)
 
 
 def listeners(port: int) -> dict[int, str]:

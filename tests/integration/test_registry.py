@@ -202,10 +202,14 @@ def test_other_columns_make_a_major_version(
 
 
 def test_an_alias_of_ones_own_serves_instead_of_champion(tracking: Tracking, table: Packed) -> None:
-    """``register.alias`` names the alias of the version that serves."""
+    """``register.alias`` names the alias of the version that serves; a rollback moves it."""
     made = register(tracking, candidate(table, "sweep060", "alias", 0.95, alias="production"))
     assert made.version.aliases == ("production",)
-    assert versions.champion_model(tracking, "alias", "production") is not None
+    uri = versions.champion_model(tracking, "alias", "production")
+    better = candidate(table, "sweep061", "alias", 0.96, champion=(uri, 0.95), alias="production")
+    assert register(tracking, better).version.aliases == ("production",)
+    assert versions.rollback(tracking, "alias").aliases == ("production",)
+    assert versions.aliases(tracking, "alias") == {"production": 1, "previous": 2}
 
 
 @pytest.mark.parametrize("alias", ["latest", "v3", "previous", "challenger"])

@@ -268,6 +268,23 @@ def test_what_mlflow_refuses_for_ever_does_not_hold_up_the_rest(
     assert curve(tracking, second) == [(1, 0.1), (2, 0.2)]
 
 
+def test_a_deleted_parent_run_is_left_alone_and_said_once(
+    tracking: Tracking, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who deletes a sweep's run in MLflow meant it."""
+    sweep = Sweep(journal, "aaaaaaa8")
+    recorder = Recorder(journal, tracking)
+    recorder.catch_up()
+    run = str(journal.sweep(sweep.id).run)
+    tracking.client.delete_run(run)
+    journal.update_sweep(sweep.id, state=SweepState.COMPLETE)
+    for _ in range(2):
+        recorder.catch_up()
+    said = [r for r in caplog.records if sweep.id in r.getMessage()]
+    assert len(said) == 1
+    assert str(journal.sweep(sweep.id).run) == run
+
+
 class Away(Tracking):
     """A store that can't be reached until it is let back."""
 

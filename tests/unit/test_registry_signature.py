@@ -56,7 +56,7 @@ def test_images_of_one_channel_come_without_its_axis() -> None:
     assert np.shape(example(grey)["instances"]) == (5, 2, 3)
     assert (input_example(grey).dtype, input_example(grey).shape) == (np.float64, (5, 2, 3))
     assert (input_example(coloured).dtype, input_example(coloured).shape) == (
-        np.uint8,
+        np.float64,
         (5, 2, 3, 3),
     )
 

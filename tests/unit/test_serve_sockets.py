@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.serve.sockets import bind, listeners
+from modelyard.serve.sockets import bind, listeners, steer_here
 
 HOST = "127.0.0.1"
 
@@ -52,6 +53,26 @@ def test_only_the_named_process_is_taken_over(held: socket.socket) -> None:
         bind(HOST, port_of(held), take_over=[os.getpid() + 1])
     with bind(HOST, port_of(held), take_over=[os.getpid()]) as second:
         assert port_of(second) == port_of(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="steering is Linux' own")
+def test_the_newest_listener_gets_all_new_connections(held: socket.socket) -> None:
+    """After steering nothing new reaches the older one, so that it can close without loss; when
+    it has closed, the port is still served."""
+    held.listen()
+    port = port_of(held)
+    with bind(HOST, port, take_over=[os.getpid()]) as newest:
+        newest.listen()
+        steer_here(newest, others=1)
+        held.setblocking(False)
+        for _ in range(20):
+            socket.create_connection((HOST, port)).close()
+            newest.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            held.accept()
+        held.close()
+        socket.create_connection((HOST, port)).close()
+        newest.accept()[0].close()
 
 
 def test_a_port_in_time_wait_is_free() -> None:
