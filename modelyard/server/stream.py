@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 
 from modelyard.api import ENDED
@@ -49,7 +49,7 @@ class Stream:
         """Free the threads; subscribers were let go by ``Changes.close``."""
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    async def subscribe(self, sweep: str | None, after: int) -> AsyncIterator[bytes]:
+    async def subscribe(self, sweep: str | None, after: int) -> AsyncGenerator[bytes, None]:
         """Chunks of a ``text/event-stream``: every event behind ``after``, in order, once.
 
         Args:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import cast
 
 from modelyard.api import SweepState
 from modelyard.contract import Log
@@ -47,8 +46,10 @@ def ids(chunk: bytes) -> list[int]:
     return told
 
 
-def subscribe(bench: Bench, sweep: str | None, after: int = 0) -> aclosing[AsyncIterator[bytes]]:
-    return cast("aclosing[AsyncIterator[bytes]]", aclosing(bench.stream.subscribe(sweep, after)))
+def subscribe(
+    bench: Bench, sweep: str | None, after: int = 0
+) -> aclosing[AsyncGenerator[bytes, None]]:
+    return aclosing(bench.stream.subscribe(sweep, after))
 
 
 def test_replay_then_news(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_heartbeat_when_nothing_happens(tmp_path: Path) -> None:
 
     async def scenario(bench: Bench) -> None:
         quiet = Stream(bench.journal, bench.changes, heartbeat_seconds=0.01)
-        async with aclosing(cast("AsyncIterator[bytes]", quiet.subscribe(None, 0))) as chunks:  # type: ignore[type-var]
+        async with aclosing(quiet.subscribe(None, 0)) as chunks:
             assert [await anext(chunks), await anext(chunks)] == [HEARTBEAT, HEARTBEAT]
         quiet.close()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.api import Desired, StageState, SweepState, TrialState
-from modelyard.contract import LaunchKey, Log, Metrics, Stage, TrialSpec
+from modelyard.api import Desired, StageState, SweepState, SweepView, TrialState
+from modelyard.contract import Body, LaunchKey, Log, Metrics, Stage, TrialSpec
 from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
 from modelyard.server import views
 from tests.unit.serverkit import experiment
@@ -40,7 +40,7 @@ def launch(task: int, begun: float, ended: float | None, number: int = 1) -> Lau
 
 def view(
     row: SweepRow, trials: list[TrialRow], launches: list[LaunchRow], now: float = 1100.0
-) -> views.SweepView:
+) -> SweepView:
     return views.sweep_view(
         row, trials=trials, launches=launches, stages=[], latest={}, cursor=0, now=now
     )
@@ -151,7 +151,7 @@ def test_an_ended_sweep_stands_still() -> None:
 def test_log_page_passes_over_other_events() -> None:
     """Lines come one by one; the cursor stands behind all that was looked at."""
     key = LaunchKey(sweep=SWEEP, task="0", number=2)
-    bodies = (Log(lines=("one", "two")), Metrics(step=1, values={}))
+    bodies: tuple[Body, ...] = (Log(lines=("one", "two")), Metrics(step=1, values={}))
     rows = [
         EventRow(id=7 + i, key=key, sequence=1 + i, received_at=5.0, body=body)
         for i, body in enumerate(bodies)
