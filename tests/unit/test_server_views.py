@@ -81,7 +81,8 @@ def test_forecast_counts_the_real_total() -> None:
     seen = view(sweep(trials=5), trials, launches)
 
     # 10 s and 0 s of the running ones, two more of 20 s each, in two places.
-    assert (seen.total, seen.eta_seconds) == (5, pytest.approx(25.0))
+    assert seen.total == 5
+    assert seen.eta_seconds == pytest.approx(25.0)
 
 
 def test_no_forecast_before_a_trial_ended() -> None:
