@@ -1,5 +1,6 @@
-"""``python -m modelyard.serve``."""
+"""Entry of ``python -m modelyard.serve``."""
 
 from modelyard.serve.program import main
 
-raise SystemExit(main())
+if __name__ == "__main__":
+    raise SystemExit(main())
