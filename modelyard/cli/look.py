@@ -21,6 +21,9 @@ from modelyard.tasks.trial_table import rows_of
 POLL_SECONDS = 0.5
 """Between two looks for new lines."""
 
+OTHERS = 20
+"""How many earlier sweeps ``status`` lists."""
+
 
 def status_command(sweep: str | None, json_output: bool) -> None:
     """Where a sweep stands: stages, trials, best, test metrics and gates.
@@ -35,7 +38,10 @@ def status_command(sweep: str | None, json_output: bool) -> None:
             print_json(view)
             return
         metric, _ = _objective(client, view)
-        _print_status(view, metric, console())
+        out = console()
+        _print_status(view, metric, out)
+        if sweep is None:
+            _print_others([other for other in client.sweeps() if other.id != view.id], out)
 
 
 def trials_command(sweep: str | None, json_output: bool) -> None:
@@ -135,6 +141,18 @@ def _print_status(view: SweepView, metric: str, out: Console) -> None:
         if stage.failure is not None:
             print_line(words.stage_line(stage), out)
     print_evaluation(view, out)
+
+
+def _print_others(views: list[SweepView], out: Console) -> None:
+    """Older sweeps, newest first: names and ids to ask for."""
+    if not views:
+        return
+    rows = tuple(
+        (view.id, view.name, view.state.value, f"{view.counts.ended}/{view.total}")
+        for view in views[:OTHERS]
+    )
+    columns = ("sweep", "name", "state", "trials")
+    print_table(tables.Table(title="Earlier sweeps", columns=columns, rows=rows), out)
 
 
 def _trials_table(view: SweepView, trials: list[TrialView]) -> tables.Table:

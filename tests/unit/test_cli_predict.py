@@ -1,0 +1,167 @@
+"""Rows of a file as requests, and which server they go to."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from modelyard.cli.predict import BATCH_ROWS, bodies, predict_command, takes_arrays
+from modelyard.errors import InputError
+from modelyard.local import services
+from modelyard.settings import Paths, Settings
+
+
+def written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", "age,plan\n41,basic\n,new\n"),
+        ("rows.tsv", "age\tplan\n41\tbasic\n\tnew\n"),
+        ("semicolons.csv", "age;plan\n41;basic\n;new\n"),
+        ("excel.csv", "\ufeffage,plan\r\n41,basic\r\n,new\r\n"),
+    ],
+)
+def test_cells_of_text_files_are_sent_as_they_stand(name: str, text: str, tmp_path: Path) -> None:
+    """The model itself reads the texts, missing cells too, as it did in training."""
+    expected = [{"age": "41", "plan": "basic"}, {"age": "", "plan": "new"}]
+
+    sent = list(bodies(written(tmp_path / name, text), arrays=False))
+
+    assert sent == [{"dataframe_records": expected}]
+
+
+def test_parquet_rows_keep_their_types(tmp_path: Path) -> None:
+    """Numbers stay numbers, and null stays null."""
+    file = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"age": [41, None], "plan": ["basic", "new"]}), file)
+    expected = [{"age": 41, "plan": "basic"}, {"age": None, "plan": "new"}]
+
+    assert list(bodies(file, arrays=False)) == [{"dataframe_records": expected}]
+
+
+def test_a_model_of_images_gets_arrays(tmp_path: Path) -> None:
+    """A CSV of pixels becomes rows of numbers without names."""
+    file = written(tmp_path / "rows.csv", "p0,p1\n0,15\n1,2.5\n")
+
+    assert list(bodies(file, arrays=True)) == [{"instances": [[0.0, 15.0], [1.0, 2.5]]}]
+
+
+def test_many_rows_go_in_several_requests(tmp_path: Path) -> None:
+    """No request holds more than a thousand rows, and none is lost."""
+    rows = "\n".join(str(number) for number in range(BATCH_ROWS + 1))
+    sent = list(bodies(written(tmp_path / "rows.csv", f"x\n{rows}\n"), arrays=False))
+
+    assert [len(body["dataframe_records"]) for body in sent] == [BATCH_ROWS, 1]
+
+
+def test_json_is_a_list_of_rows_or_a_whole_request(tmp_path: Path) -> None:
+    """A list of rows is wrapped; a request in one of the model server's shapes is sent as it is."""
+    rows = written(tmp_path / "rows.json", '[{"x": 1}]')
+    request = written(tmp_path / "request.json", '{"inputs": [[1, 2]]}')
+
+    assert list(bodies(rows, arrays=False)) == [{"dataframe_records": [{"x": 1}]}]
+    assert list(bodies(request, arrays=True)) == [{"inputs": [[1, 2]]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("rows.xlsx", "x", "give .csv"),
+        ("rows.json", "{", "not JSON"),
+        ("rows.json", "{}", "dataframe_records"),
+        ("rows.csv", "x\n", "no rows"),
+        ("rows.csv", "x,y\n1\n", "row 1"),
+        ("rows.parquet", "PAR", "no Parquet"),
+    ],
+)
+def test_unusable_files_are_bad_input(name: str, text: str, said: str, tmp_path: Path) -> None:
+    """The error names the file and what is wrong with it."""
+    with pytest.raises(InputError, match=said) as caught:
+        list(bodies(written(tmp_path / name, text), arrays=False))
+
+    assert name in str(caught.value)
+
+
+def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
+    """It is named."""
+    with pytest.raises(InputError, match=r"gone\.csv"):
+        list(bodies(tmp_path / "gone.csv", arrays=False))
+
+
+class Model(http.server.BaseHTTPRequestHandler):
+    """Answers as a model server does: predictions, or 422 for a column named wrong."""
+
+    def do_POST(self) -> None:
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        good = "wrong" not in rows["dataframe_records"][0]
+        predictions = [{"prediction": "yes", "confidence": 0.75}] * len(rows["dataframe_records"])
+        answer: dict[str, Any] = {"model": "churn", "version": "3", "predictions": predictions}
+        self.send_response(200 if good else 422)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer if good else {"error": "no column wrong"}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+@pytest.fixture
+def serving() -> Iterator[Paths]:
+    """A home with one model server, which is this process."""
+    paths = Settings().paths
+    services.prepare_home(paths)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        threading.Thread(target=server.serve_forever).start()
+        name = f"model-churn.3.{server.server_port}"
+        service = services.Service(
+            name=name,
+            process=os.getpid(),
+            started=psutil.Process().create_time(),
+            address=f"http://127.0.0.1:{server.server_port}",
+        )
+        paths.service(name).write_text(json.dumps(service.__dict__))
+        yield paths
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["churn", None])
+def test_predictions_are_printed_as_one_document(
+    name: str | None, serving: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--json prints model, version and one prediction a row; the only model needs no name."""
+    assert not takes_arrays("churn", serving)
+
+    predict_command(name, written(tmp_path / "rows.csv", "x\n1\n2\n"), json_output=True)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "model": "churn",
+        "version": 3,
+        "predictions": [{"prediction": "yes", "confidence": 0.75}] * 2,
+    }
+
+
+@pytest.mark.usefixtures("serving")
+def test_rows_that_the_model_refuses_are_bad_input(tmp_path: Path) -> None:
+    """The model server's own sentence is passed on."""
+    with pytest.raises(InputError, match="no column wrong"):
+        predict_command("churn", written(tmp_path / "rows.csv", "wrong\n1\n"), json_output=False)
+
+
+@pytest.mark.usefixtures("serving")
+def test_an_unknown_model_is_answered_with_those_that_serve(tmp_path: Path) -> None:
+    """The names that would be right are listed."""
+    with pytest.raises(InputError, match="there are: churn"):
+        predict_command("chrun", tmp_path / "rows.csv", json_output=False)

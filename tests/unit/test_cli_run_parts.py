@@ -1,0 +1,133 @@
+"""The parts of a run: which sweep, whose, from where, and what a signal does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from modelyard.cli.background import Background
+from modelyard.cli.choose import differences
+from modelyard.cli.deployments import deployment_names, prefect_file
+from modelyard.cli.lineage import lineage
+from modelyard.cli.run import Wanted
+from modelyard.cli.signals import InterruptOnce
+from modelyard.errors import InputError, Interrupted
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=n", "-c", "user.email=e@x", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def test_differences_name_each_key_with_both_values() -> None:
+    """Nested keys are dotted; equal ones are left out; a key that is new shows None before."""
+    old = {"budget": {"trials": 6, "hours": None}, "seed": 7, "gates": []}
+    new = {"budget": {"trials": 7, "hours": None}, "seed": 7, "gates": [], "fallback": "local"}
+
+    assert differences(old, new) == ["budget.trials: 6 became 7", "fallback: None became 'local'"]
+    assert differences(old, old) == []
+
+
+def test_lineage_knows_commit_and_changes(tmp_path: Path) -> None:
+    """A file in a checkout carries the commit, and whether tracked files differ from it."""
+    file = tmp_path / "x.yaml"
+    file.write_text("a")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "x.yaml")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    clean = lineage(file)
+    file.write_text("b")
+
+    assert clean["git_commit"] == git(tmp_path, "rev-parse", "HEAD")
+    assert (clean["git_dirty"], lineage(file)["git_dirty"]) == ("false", "true")
+    assert clean["file"] == str(file)
+
+
+def test_lineage_outside_a_checkout_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Git there is still the file, the user and the host."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+    assert set(lineage(tmp_path / "x.yaml")) == {"file", "user", "host"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_interrupts_and_the_second_does_nothing(number: signal.Signals) -> None:
+    """Cleaning up after Ctrl-C isn't cut off by another Ctrl-C, and handlers are restored."""
+    before = signal.getsignal(number)
+    with InterruptOnce():
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+
+    assert signal.getsignal(number) == before
+
+
+def test_a_disarmed_interrupt_does_nothing() -> None:
+    """While the end is being put in order no signal raises."""
+    with InterruptOnce() as signals:
+        signals.disarm()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_background_returns_and_raises_what_its_call_did() -> None:
+    """Result and error wait until somebody asks."""
+
+    def fail() -> int:
+        raise InputError("no")
+
+    go = threading.Event()
+    waiting = Background(go.wait)
+    assert not waiting.done
+    go.set()
+
+    assert waiting.result() is True
+    with pytest.raises(InputError, match="no"):
+        Background(fail).result()
+
+
+def test_the_line_to_go_on_can_be_pasted() -> None:
+    """It repeats file and overrides, quoted for a shell."""
+    wanted = Wanted(file=Path("my file.yaml"), sets=("gates=[]", "budget.trials=3"))
+
+    assert wanted.line_to_go_on == (
+        "modelyard run 'my file.yaml' --set 'gates=[]' --set budget.trials=3 --continue"
+    )
+
+
+def test_the_checkouts_deployments_are_sound() -> None:
+    """prefect.yaml at the repository's root has no key that Prefect would read over."""
+    assert prefect_file() == Path(__file__).parents[2] / "prefect.yaml"
+    assert deployment_names(prefect_file()) == ("pipeline",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("deployments: [{name: a, entrypoint: b, work_pool: {name: c}, tag: [x]}]", "tag"),
+        ("deployments: [{name: a, entrypoint: b, work_pool: {nam: c}}]", "work_pool.nam"),
+        ("deployment: []", "deployment"),
+        ("deployments: [", "can't be read"),
+    ],
+)
+def test_keys_that_prefect_would_read_over_are_refused(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    """A typing error in prefect.yaml is named."""
+    file = tmp_path / "prefect.yaml"
+    file.write_text(text)
+
+    with pytest.raises(InputError, match=said):
+        deployment_names(file)
