@@ -124,7 +124,7 @@ def serving() -> Iterator[Paths]:
     paths = Settings().paths
     services.prepare_home(paths)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         name = f"model-churn.3.{server.server_port}"
         service = services.Service(
             name=name,

@@ -97,7 +97,7 @@ def test_children_in_sessions_of_their_own_end_with_their_service(paths: Paths) 
     sleeper("parent", paths, program=PARENT)
     assert len(marked(paths)) == 2
 
-    services.stop("parent", paths)
+    services.stop("parent", paths, grace_seconds=0.05)
 
     assert marked(paths) == []
 
@@ -185,7 +185,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
 def test_wait_ready_needs_a_good_status() -> None:
     """200 is ready, 503 isn't, and the error names the URL."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         url = f"http://127.0.0.1:{server.server_port}"
         services.wait_ready(f"{url}/ready", 5)
         with pytest.raises(ServerUnreachable, match=f"{url}/other"):
