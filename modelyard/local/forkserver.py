@@ -1,8 +1,9 @@
-"""The fork server: ``python -P -m modelyard.local.forkserver CHANNEL LIFE``.
+"""The fork server: ``python -P -m modelyard.local.forkserver CHANNEL LIFE PARENT``.
 
 A process of its own, exec'd and never forked from our server, that imports everything once and
 gives each launch a process with all of it within milliseconds. It has one thread, so that a
-fork copies a sane process, and ends with all its children when its channel closes.
+fork copies a sane process, and ends with all its children when its channel closes. What the
+first launch, preparing data, doesn't need is imported while there is nothing else to do.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import select
 import signal
 import socket
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable
 
+from modelyard.local.fate import die_with
 from modelyard.local.nursery import Nursery
-from modelyard.local.preload import preload
+from modelyard.local.preload import load_first, steps
 from modelyard.local.protocol import ORDER, Began, Close, End, Launch, Ready, Word, line
-from modelyard.local.spawner import spawner_for
+from modelyard.local.spawner import ForkSpawner, spawner_for
 
 SPARES = 2
 """A launch beyond these forks on the spot, which takes some milliseconds more."""
@@ -29,11 +33,15 @@ class ForkServer:
     Args:
         channel: line to the executor.
         nursery: holds the children.
+        steps: what is still to be imported; spares wait for it, launches don't.
     """
 
-    def __init__(self, channel: socket.socket, nursery: Nursery) -> None:
+    def __init__(
+        self, channel: socket.socket, nursery: Nursery, steps: Iterable[Callable[[], None]]
+    ) -> None:
         self._channel = channel
         self._nursery = nursery
+        self._steps = deque(steps)
         self._rest = b""
         self._closing = False
 
@@ -65,12 +73,19 @@ class ForkServer:
             self._nursery.watch()
         for ended in self._nursery.reap():
             self._say(ended)
-        if not ready and self._nursery.lacks_spares:
-            self._nursery.add_spare()
+        if not ready:
+            self._get_ahead()
         return True
 
+    def _get_ahead(self) -> None:
+        """Use a quiet moment for what the next launches are quicker with."""
+        if self._steps:
+            self._steps.popleft()()
+        elif self._nursery.lacks_spares:
+            self._nursery.add_spare()
+
     def _patience(self) -> float | None:
-        if self._nursery.lacks_spares:
+        if self._steps or self._nursery.lacks_spares:
             return 0.0
         return LOOK_SECONDS if self._nursery else None
 
@@ -90,6 +105,7 @@ class ForkServer:
                 self._nursery.end(name, grace)
             case Close(grace_seconds=grace):
                 self._closing = True
+                self._steps.clear()
                 self._nursery.end_all(grace)
 
     def _say(self, word: Word) -> None:
@@ -97,13 +113,21 @@ class ForkServer:
 
 
 def main(argv: list[str]) -> int:
-    """Serve on the inherited file descriptors ``argv[1]`` (channel) and ``argv[2]`` (life)."""
+    """Serve on the inherited file descriptors ``argv[1]`` (channel) and ``argv[2]`` (life).
+
+    Its own end mustn't wait for the channel to be looked at: an import may take seconds.
+    ``argv[3]`` is the pid of our server.
+    """
+    die_with(int(argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel, life = socket.socket(fileno=int(argv[1])), int(argv[2])
     for fd in (channel.fileno(), life):
         os.set_inheritable(fd, False)
-    preload()
-    ForkServer(channel, Nursery(spawner_for(sys.platform, life), SPARES)).run()
+    spawner = spawner_for(sys.platform, life)
+    forks = isinstance(spawner, ForkSpawner)
+    if forks:
+        load_first()
+    ForkServer(channel, Nursery(spawner, SPARES), steps() if forks else ()).run()
     return 0
 
 

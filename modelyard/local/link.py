@@ -44,7 +44,7 @@ class Link:
 
     @classmethod
     async def open(cls, log: Path) -> Link:
-        """Start a fork server.
+        """Start a fork server. The calling thread must outlive it, see ``fate.py``.
 
         Args:
             log: file for its own output.
@@ -53,10 +53,11 @@ class Link:
         ours, theirs = socket.socketpair()
         life_read, life_write = os.pipe()
         fds = (theirs.fileno(), life_read)
+        words = [*map(str, fds), str(os.getpid())]
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", PROGRAM, *map(str, fds)],
+                    [sys.executable, "-P", "-m", PROGRAM, *words],
                     pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -9,24 +9,34 @@ from __future__ import annotations
 
 import gc
 import importlib
+from collections.abc import Callable
+from functools import partial
 
-from modelyard.trial.threads import use_threads
+FIRST = "modelyard.trial.launch"
+"""Enough to prepare data; the rest follows while that runs."""
 
-MODULES = (
-    "modelyard.trial.launch",
-    "modelyard.data.prepare",
-    # What the libraries themselves import only when they are first used, in each launch anew:
-    "httpcore",
-    "sklearn.ensemble",
-    "skops.io",
-    "torch._dynamo",  # by the first optimiser; 1.5 s
-)
+LATER = ("modelyard.train.fit", "modelyard.trial.evaluation", "sklearn.ensemble", "skops.io")
+"""What fits need, with what the libraries themselves import only when they are first used."""
 
 
-def preload() -> None:
-    """Import what launches use, with one thread, and make the result cheap to share."""
-    for name in MODULES:
-        importlib.import_module(name)
+def steps() -> list[Callable[[], None]]:
+    """The later imports and their conclusion, in order, a few seconds each at most."""
+    return [*(partial(_load, name) for name in LATER), _settle]
+
+
+def load_first() -> None:
+    """What no launch can do without."""
+    _load(FIRST)
+
+
+def _load(name: str) -> None:
+    importlib.import_module(name)
+
+
+def _settle() -> None:
+    """Find the numerical libraries' thread pools, and make all of it cheap to share."""
+    from modelyard.trial.threads import use_threads
+
     use_threads(1)
     # The collector would write to every object's header, and so copy each page in each child.
     gc.collect()

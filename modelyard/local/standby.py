@@ -7,7 +7,6 @@ signal, the line closes and the standby ends with its whole session.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import io
 import os
@@ -18,10 +17,10 @@ import sys
 import threading
 from typing import TextIO
 
+from modelyard.local.fate import die_with
+from modelyard.local.preload import load_first, steps
 from modelyard.local.protocol import ORDER, Launch
-from modelyard.trial.program import main
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from modelyard.trial import program
 
 
 def serve(control: socket.socket, life: int, parent: int) -> int:
@@ -41,22 +40,12 @@ def serve(control: socket.socket, life: int, parent: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _die_with(parent)
+    # A second belt: the guard needs the interpreter, which a hung C call may hold.
+    die_with(parent)
     request = _wait(control, life)
     threading.Thread(target=_guard, args=(control, life), name="guard", daemon=True).start()
     _enter(request)
-    return main(os.environ)
-
-
-def _die_with(parent: int) -> None:
-    """Let the kernel end this process when the fork server is killed.
-
-    A second belt: the guard needs the interpreter, which a hung C call may hold.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+    return program.main(os.environ)
 
 
 def _wait(control: socket.socket, life: int) -> Launch:
@@ -105,7 +94,17 @@ def _output(fd: int) -> TextIO:
     )
 
 
+def main(argv: list[str]) -> int:
+    """Where nothing is forked: import everything, then wait for the launch.
+
+    Args:
+        argv: file descriptors of control and life line, pid of the fork server.
+    """
+    load_first()
+    for step in steps():
+        step()
+    return serve(socket.socket(fileno=int(argv[1])), int(argv[2]), parent=int(argv[3]))
+
+
 if __name__ == "__main__":
-    sys.exit(
-        serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), parent=int(sys.argv[3]))
-    )
+    sys.exit(main(sys.argv))

@@ -1,4 +1,8 @@
-"""What each stage of a launch does: the rooms' work in order, and a result out of it."""
+"""What each stage of a launch does: the rooms' work in order, and a result out of it.
+
+Each stage imports its own work when it begins: preparing brings pandas, fitting torch's
+compiler, seconds that the other stages need not pay. A fork server has imported it before.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,7 @@ from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
 from modelyard.store import Store, join
-from modelyard.train.fit import fit
-from modelyard.train.job import FitJob
 from modelyard.train.reporting import Reporter
-from modelyard.trial.evaluation import evaluate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,6 @@ def do_stage(work: Work) -> TrialResult:
 
 
 def _prepare(work: Work) -> TrialResult:
-    # Not at the top: it brings pandas and pyarrow, seconds that a network's trial need not pay.
     from modelyard.data.prepare import prepare
 
     prepared = prepare(
@@ -81,6 +81,9 @@ def _prepare(work: Work) -> TrialResult:
 
 
 def _fit(work: Work) -> TrialResult:
+    from modelyard.train.fit import fit
+    from modelyard.train.job import FitJob
+
     snapshot = _snapshot(work)
     family = resolve(work.experiment, snapshot.card)
     fitted = fit(
@@ -113,6 +116,8 @@ def _fit(work: Work) -> TrialResult:
 
 
 def _evaluate(work: Work) -> TrialResult:
+    from modelyard.trial.evaluation import evaluate
+
     snapshot = _snapshot(work)
     work.reporter.phase("evaluating", False)
     return evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -212,8 +213,6 @@ def test_nothing_is_lost_while_the_intake_is_away(bench: Bench, snapshot: str) -
 
 async def model_written(path: Path) -> None:
     """Until a file is there, which tells that the fit ended although nobody listens."""
-    import asyncio
-
     while not path.exists():
         await asyncio.sleep(0.02)
 

@@ -16,10 +16,10 @@ from tests.support.intake import running_intake
 
 
 @contextmanager
-def local_bench(home: Path) -> Iterator[Bench]:
+def local_bench(home: Path, patience_seconds: float = 30.0) -> Iterator[Bench]:
     """A local executor with its loop and intake; closed at the end."""
     with running_intake() as intake, asyncio.Runner() as runner:
-        executor = LocalExecutor(paths=Paths(home), devices=())
+        executor = LocalExecutor(paths=Paths(home), devices=(), patience_seconds=patience_seconds)
         store = (home / "artifacts").as_uri()
         yield Bench(runner=runner, executor=executor, intake=intake, store=store)
         runner.run(executor.close())
