@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,16 @@ def test_a_bad_spec_ends_with_76(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert main(wrong) == Exit.CONFIGURATION
     assert "stage: Input should be" in capsys.readouterr().err
+
+
+def test_the_entry_is_the_program() -> None:
+    """``python -P -m modelyard.trial`` without orders ends with 76 and says what it needs."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "modelyard.trial"], env={}, capture_output=True, text=True
+    )
+
+    assert done.returncode == Exit.CONFIGURATION
+    assert Variable.SPEC in done.stderr
 
 
 def test_a_tee_hands_on_lines_and_keeps_the_text() -> None:
