@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import RLock
 from typing import Any
 
@@ -26,10 +27,11 @@ from modelyard.errors import ModelyardError
 BUSY_SECONDS = 5.0
 """How long a write waits for another process's transaction before it is called locked."""
 
-_CLOCKS = {
+CLOCKS = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "extract(epoch from clock_timestamp())::double precision",
 }
+"""Seconds since 1970 as an expression of each dialect."""
 
 _CAUSES = (
     ("locked", "it is locked by another program; close that program and try again"),
@@ -84,7 +86,7 @@ class Database:
 
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock."""
-        return float(connection.execute(clock(connection)).scalar_one())
+        return float(connection.execute(_clock(connection.dialect.name)).scalar_one())
 
     def close(self) -> None:
         """Close all connections."""
@@ -107,9 +109,9 @@ class Database:
         return f"The journal {where} {kind}: {error.orig}."
 
 
-def clock(connection: Connection) -> TextClause:
-    """The statement that asks a database for its time."""
-    return text(f"select {_CLOCKS[connection.dialect.name]}")
+@cache
+def _clock(dialect: str) -> TextClause:
+    return text(f"select {CLOCKS[dialect]}")
 
 
 def _engine(url: str) -> Engine:

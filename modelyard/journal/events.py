@@ -6,9 +6,10 @@ several writers a cursor would skip rows.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 
 from modelyard.contract import (
     BODY,
@@ -21,9 +22,34 @@ from modelyard.contract import (
     TrialResult,
 )
 from modelyard.errors import Fenced
-from modelyard.journal import launches, trials
-from modelyard.journal.rows import EventRow, LaunchRow
+from modelyard.journal import launches, tables, trials
+from modelyard.journal.rows import EventRow
 from modelyard.journal.tables import events
+
+# Statements of every post, made once: making one costs more than SQLite takes to run it.
+
+_INSERT = insert(events)
+
+_LAUNCHES = select(
+    tables.launches.c.number,
+    tables.launches.c.ended_at,
+    tables.launches.c.checkpoint,
+    tables.launches.c.result.is_not(None).label("has_result"),
+    select(tables.trials.c.state)
+    .where(tables.trials.c.sweep == bindparam("of"), tables.trials.c.number == bindparam("trial"))
+    .scalar_subquery()
+    .label("state"),
+    select(func.coalesce(func.max(events.c.sequence), 0))
+    .where(
+        events.c.sweep == bindparam("of"),
+        events.c.task == bindparam("named"),
+        events.c.launch == bindparam("numbered"),
+    )
+    .scalar_subquery()
+    .label("highest"),
+).where(tables.launches.c.sweep == bindparam("of"), tables.launches.c.task == bindparam("named"))
+"""Launches of one task, with the state of its trial (null for a stage) and the highest sequence
+number that is stored of the one that posts."""
 
 
 def append(connection: Connection, now: float, key: LaunchKey, batch: Batch) -> int:
@@ -37,25 +63,19 @@ def append(connection: Connection, now: float, key: LaunchKey, batch: Batch) -> 
             brought the result. Nothing of the batch is stored.
     """
     launch = _admitted(connection, key)
-    highest, stored = _stored(connection, key, [event.sequence for event in batch.events])
+    stored = _stored(connection, key, launch.highest, batch)
     fresh = [event for event in batch.events if event.sequence not in stored]
     if fresh:
+        here = {"sweep": key.sweep, "task": key.task, "launch": key.number, "received_at": now}
         connection.execute(
-            insert(events),
+            _INSERT,
             [
-                {
-                    "sweep": key.sweep,
-                    "task": key.task,
-                    "launch": key.number,
-                    "sequence": event.sequence,
-                    "received_at": now,
-                    "body": event.body.model_dump_json(),
-                }
+                here | {"sequence": event.sequence, "body": event.body.model_dump_json()}
                 for event in fresh
             ],
         )
         launches.change(connection, key, **_told(launch, fresh, now))
-    return max((highest, *(event.sequence for event in fresh)))
+    return max((int(launch.highest), *(event.sequence for event in fresh)))
 
 
 def after(
@@ -67,12 +87,20 @@ def after(
     limit: int | None = None,
 ) -> list[EventRow]:
     """Events behind a cursor, oldest first."""
-    query = select(events).where(events.c.id > cursor)
-    if sweep is not None:
-        query = query.where(events.c.sweep == sweep)
-    if task is not None:
-        query = query.where(events.c.task == task)
-    return [_row(row) for row in connection.execute(query.order_by(events.c.id).limit(limit))]
+    values = {"cursor": cursor, "of": sweep, "named": task, "most": limit}
+    query = _after(sweep is not None, task is not None, limit is not None)
+    return [_row(row) for row in connection.execute(query, values)]
+
+
+@cache
+def _after(of_sweep: bool, of_task: bool, limited: bool) -> Select[Any]:
+    query = select(events).where(events.c.id > bindparam("cursor"))
+    if of_sweep:
+        query = query.where(events.c.sweep == bindparam("of"))
+    if of_task:
+        query = query.where(events.c.task == bindparam("named"))
+    query = query.order_by(events.c.id)
+    return query.limit(bindparam("most")) if limited else query
 
 
 def newest(connection: Connection) -> int:
@@ -80,39 +108,47 @@ def newest(connection: Connection) -> int:
     return connection.scalar(select(func.max(events.c.id))) or 0
 
 
-def _admitted(connection: Connection, key: LaunchKey) -> LaunchRow:
-    """The launch, if it may still speak."""
-    known = {row.key.number: row for row in launches.of_sweep(connection, key.sweep, key.task)}
+def _admitted(connection: Connection, key: LaunchKey) -> Row[Any]:
+    """The launch, if it may still speak; see ``_LAUNCHES`` for its columns."""
+    rows = connection.execute(
+        _LAUNCHES,
+        {
+            "of": key.sweep,
+            "named": key.task,
+            "numbered": key.number,
+            "trial": int(key.task) if key.task.isdigit() else None,
+        },
+    )
+    known = {row.number: row for row in rows}
     launch = known.get(key.number)
     if launch is None:
         raise Fenced(f"Launch {key} is unknown here.")
-    if launch.result is not None:
+    if launch.has_result:
         return launch  # a repeated post of what was accepted, or its last lines
-    if any(row.result is not None for row in known.values()):
+    if any(row.has_result for row in known.values()):
         raise Fenced(f"Launch {key} is too late: another launch brought the result.")
     if key.number < max(known):
         raise Fenced(f"Launch {key} is old: launch {max(known)} of this task exists.")
-    state = trials.state_of(connection, key.sweep, key.task)
-    if launch.ended_at is not None or state not in (None, *trials.OPEN):
-        raise Fenced(f"Launch {key} has ended; its task is {state or 'over'}.")
+    if launch.ended_at is not None or launch.state not in (None, *trials.OPEN):
+        raise Fenced(f"Launch {key} has ended; its task is {launch.state or 'over'}.")
     return launch
 
 
-def _stored(connection: Connection, key: LaunchKey, sequences: list[int]) -> tuple[int, set[int]]:
-    """The launch's highest stored sequence number, and which of these are stored."""
-    column = events.c.sequence
-    here = (
+def _stored(connection: Connection, key: LaunchKey, highest: int, batch: Batch) -> set[int]:
+    """Which sequence numbers of a batch are stored; none are asked for above the highest."""
+    sequences = [event.sequence for event in batch.events if event.sequence <= highest]
+    if not sequences:
+        return set()
+    query = select(events.c.sequence).where(
         events.c.sweep == key.sweep,
         events.c.task == key.task,
         events.c.launch == key.number,
+        events.c.sequence.in_(sequences),
     )
-    highest = connection.scalar(select(func.max(column)).where(*here)) or 0
-    if not sequences or min(sequences) > highest:
-        return highest, set()
-    return highest, set(connection.scalars(select(column).where(*here, column.in_(sequences))))
+    return set(connection.scalars(query))
 
 
-def _told(launch: LaunchRow, fresh: list[Event], now: float) -> dict[str, Any]:
+def _told(launch: Row[Any], fresh: list[Event], now: float) -> dict[str, Any]:
     """What the launch's row learns from its events; receipt is what counts as a beat."""
     values: dict[str, Any] = {"beat_at": now}
     for event in fresh:
@@ -124,7 +160,7 @@ def _told(launch: LaunchRow, fresh: list[Event], now: float) -> dict[str, Any]:
                 values["checkpoint"] = max(newest_epoch, checkpoint.epoch)
             case Failure() as failure:
                 values["said"] = failure.model_dump_json()
-            case TrialResult() as result if launch.result is None:
+            case TrialResult() as result if not launch.has_result:
                 values.setdefault("result", result.model_dump_json())
     return values
 

@@ -52,8 +52,7 @@ class Journal:
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, float]]:
         with self._database.writing() as connection:
-            lease.require(connection, self._claim, self._epoch)
-            yield connection, self._database.now(connection)
+            yield connection, lease.require(connection, self._claim, self._epoch)
 
     # lease
 

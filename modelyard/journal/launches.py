@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from modelyard.api import FailureView
 from modelyard.contract import Failure, LaunchKey, Stop, TrialResult, TrialSpec
@@ -76,7 +86,22 @@ def end(connection: Connection, now: float, key: LaunchKey, failure: FailureView
 
 def change(connection: Connection, key: LaunchKey, **values: object) -> None:
     """Write what events told of a launch."""
-    connection.execute(update(launches).where(*_is(key)).values(**values))
+    here = {"of": key.sweep, "named": key.task, "numbered": key.number}
+    connection.execute(_change(tuple(values)), values | here)
+
+
+@cache
+def _change(names: tuple[str, ...]) -> Update:
+    # Made once for each set of columns: most posts change the beat alone.
+    return (
+        update(launches)
+        .where(
+            launches.c.sweep == bindparam("of"),
+            launches.c.task == bindparam("named"),
+            launches.c.number == bindparam("numbered"),
+        )
+        .values({name: bindparam(name) for name in names})
+    )
 
 
 def _is(key: LaunchKey) -> tuple[ColumnElement[bool], ...]:
@@ -87,10 +112,16 @@ def _is(key: LaunchKey) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+@lru_cache(maxsize=1024)
+def _spec(text: str) -> TrialSpec:
+    # Specs never change and are read at every look of a controller.
+    return TrialSpec.model_validate_json(text)
+
+
 def _row(row: Row[Any]) -> LaunchRow:
     return LaunchRow(
         key=LaunchKey(sweep=row.sweep, task=row.task, number=row.number),
-        spec=TrialSpec.model_validate_json(row.spec),
+        spec=_spec(row.spec),
         created_at=row.created_at,
         stop=None if row.stop is None else Stop(row.stop),
         stop_at=row.stop_at,

@@ -11,12 +11,14 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import psutil
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Float, Row, Select, insert, literal_column, select, update
 
 from modelyard.errors import LeaseLost, ModelyardError
-from modelyard.journal.database import Database
+from modelyard.journal.database import CLOCKS, Database
 from modelyard.journal.tables import lease
 
 _SAME_START_SECONDS = 2.0
@@ -74,18 +76,29 @@ def acquire(
     return epoch
 
 
-def require(connection: Connection, claim: Claim, epoch: int | None) -> None:
+def require(connection: Connection, claim: Claim, epoch: int | None) -> float:
     """Make sure, within a write transaction, that the claim still holds its epoch.
+
+    Returns:
+        Seconds since 1970 by the database's clock, asked for in the same statement.
 
     Raises:
         LeaseLost: it doesn't; the caller's transaction must not go on.
     """
-    # FOR SHARE on Postgres: nobody raises the epoch before this transaction has ended. SQLite
-    # needs none, its write transactions exclude each other.
-    row = connection.execute(select(lease).with_for_update(read=True)).one_or_none()
+    row = connection.execute(_held(connection.dialect.name)).one_or_none()
     if row is None or row.released or row.holder != claim.holder or row.epoch != epoch:
         holder = f"process {row.process} on {row.host}" if row is not None else "nobody"
         raise LeaseLost(f"The journal's lease is held by {holder}; this server must end.")
+    return float(row.now)
+
+
+@cache
+def _held(dialect: str) -> Select[Any]:
+    # Made once, for it is part of every write. FOR SHARE on Postgres: nobody raises the epoch
+    # before this transaction has ended. SQLite needs none, its write transactions exclude each
+    # other.
+    now = literal_column(CLOCKS[dialect], Float).label("now")
+    return select(lease, now).with_for_update(read=True)
 
 
 def renew(database: Database, connection: Connection) -> None:

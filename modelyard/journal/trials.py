@@ -66,16 +66,6 @@ def mark(connection: Connection, sweep: str, number: int, **values: object) -> N
     )
 
 
-def state_of(connection: Connection, sweep: str, task: str) -> TrialState | None:
-    """State of the trial that a task is; None for stages and unknown trials."""
-    if not task.isdigit():
-        return None
-    state = connection.scalar(
-        select(trials.c.state).where(trials.c.sweep == sweep, trials.c.number == int(task))
-    )
-    return None if state is None else TrialState(state)
-
-
 def _row(row: Row[Any]) -> TrialRow:
     return TrialRow(
         sweep=row.sweep,

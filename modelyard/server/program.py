@@ -17,6 +17,10 @@ from modelyard.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.0005
+"""How long a busy thread may keep the interpreter from others. An event goes through four hand
+overs between threads; while MLflow is written to, each would wait Python's 5 ms."""
+
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Run the server and leave the process at once.
@@ -38,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         1 when another server holds the home or takes it over.
     """
     given = _parser().parse_args(arguments)
+    sys.setswitchinterval(SWITCH_SECONDS)
     logs.configure()
     settings = Settings() if given.home is None else Settings(home=given.home)
     try:
