@@ -39,16 +39,16 @@ clean:
 $(BIN)/python:
 	@echo "Setting up $(VENV). This brings about 2 GB (PyTorch is the largest part; its CUDA build"
 	@echo "brings 5 GB more: TORCH_INDEX chooses another) and takes 2 to 6 minutes, once."
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.flow: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing PyTorch …"
-	$(PIP) $(TORCH)
+	@$(PIP) $(TORCH)
 	@echo "Installing Modelyard with Prefect, Optuna and MLflow …"
-	$(PIP) -e ".[flow]"
+	@$(PIP) -e ".[flow]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.flow
 	@echo "Installing what the tests need …"
-	$(PIP) -e ".[dev]"
+	@$(PIP) -e ".[dev]"
 	@touch $@
