@@ -5,7 +5,7 @@ import time
 
 from bench.sweep_peers import SECONDS
 from modelyard.contract import TrialResult
-from modelyard.local import forkserver
+from modelyard.local import forkserver, preload
 from modelyard.trial import stages
 
 
@@ -18,4 +18,8 @@ def sleep(work: stages.Work) -> TrialResult:
 
 if __name__ == "__main__":
     stages._fit = sleep
+    # Warm from the first launch on, like the peers' workers; else it imports in quiet moments.
+    preload.load_first()
+    for step in preload.steps():
+        step()
     sys.exit(forkserver.main(sys.argv))

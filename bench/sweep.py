@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import optuna
+
 from bench import sweep_peers
 from bench.sweep_peers import IDEAL_SECONDS, SLOTS, TRIALS
 from bench.table import Row
@@ -58,21 +60,24 @@ def ours() -> float:
                     assert ended.state is StageState.COMPLETE, ended.failure
                 client.shutdown()
             server.wait(30)
-            return _from_first_launch(settings, sweep)
+            return _last_tell(settings, sweep) - _first_launch(settings, sweep)
         finally:
             server.kill()
             server.wait()
 
 
-def _from_first_launch(settings: Settings, sweep: str) -> float:
+def _first_launch(settings: Settings, sweep: str) -> float:
     journal = Journal.open(f"sqlite:///{settings.paths.journal}", lease_seconds=10)
     try:
-        began = min(row.created_at for row in journal.launches(sweep) if row.key.task.isdigit())
-        ended = next(row.ended_at for row in journal.stages(sweep) if row.stage == "sweep")
+        return min(row.created_at for row in journal.launches(sweep) if row.key.task.isdigit())
     finally:
         journal.close()
-    assert ended is not None
-    return ended - began
+
+
+def _last_tell(settings: Settings, sweep: str) -> float:
+    storage = f"sqlite:///{settings.paths.optuna}"
+    trials = optuna.load_study(study_name=sweep, storage=storage).trials
+    return max(trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete)
 
 
 def rows() -> list[Row]:

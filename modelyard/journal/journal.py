@@ -205,8 +205,12 @@ class Journal:
 
     def commit_launch(self, spec: TrialSpec) -> LaunchRow:
         """Write a launch before it is started; the same spec again returns the same row."""
+        return self.commit_launches((spec,))[0]
+
+    def commit_launches(self, specs: Sequence[TrialSpec]) -> list[LaunchRow]:
+        """Write several launches in one transaction; see ``commit_launch``."""
         with self._writing() as (connection, now):
-            return launches.commit(connection, now, spec)
+            return [launches.commit(connection, now, spec) for spec in specs]
 
     def launches(self, sweep: str, task: str | None = None) -> list[LaunchRow]:
         """Launches of a sweep, or of one of its tasks, oldest first."""

@@ -27,6 +27,11 @@ from modelyard.sweep.world import Finish, Policy
 
 HOUR = 3600.0
 
+AHEAD_SHARE = 4
+"""One trial is asked for ahead for so many that run. Each that is asked ahead was sampled without
+the newest results, so it is as few as keep slots filled when several end together; below four
+at once none is, and the sampler knows every result that there is."""
+
 
 class SweepController:
     """Runs the sweep stage of one sweep.
@@ -150,7 +155,7 @@ class SweepController:
         return Policy(
             trials=trials,
             parallel=parallel,
-            ahead=parallel,
+            ahead=parallel // AHEAD_SHARE,
             metrics=tuple(objective.metric for objective in self._experiment.objective),
             overlap=gpus == 0,
             ends_at=await self._ends_at(),

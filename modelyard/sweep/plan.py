@@ -36,6 +36,11 @@ from modelyard.sweep.world import (
 EQUAL_BUGS = 3
 """So many equal bugs in a row are a fault of the experiment, not of its parameters."""
 
+FIRST_BATCH = 16
+"""So many trials of a new sweep are asked for before the first is launched, then all launched
+together: sampling between launches would leave the last of them behind in every round. More
+would keep the first trial waiting."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Ending:
@@ -167,6 +172,8 @@ def _bug(judged: _Judged, world: World) -> FailureView | None:
 
 def _launches(tasks: list[_Judged], world: World, policy: Policy) -> Iterator[Launch]:
     free = policy.parallel - sum(_holds_slot(judged, policy) for judged in tasks)
+    if _gathering(tasks, policy):
+        free = 0
     for judged in tasks:
         task = judged.task
         if task.told is not None or task.prune or task.launching:
@@ -176,6 +183,12 @@ def _launches(tasks: list[_Judged], world: World, policy: Policy) -> Iterator[La
         elif free > 0 and _due(judged, world):
             free -= 1
             yield Launch(task=task.task, number=_next_number(task))
+
+
+def _gathering(tasks: list[_Judged], policy: Policy) -> bool:
+    """The first trials of a sweep are still being asked for."""
+    fresh = not any(judged.task.launches or judged.task.told for judged in tasks)
+    return fresh and len(tasks) < min(FIRST_BATCH, policy.parallel, policy.trials)
 
 
 def _due(judged: _Judged, world: World) -> bool:
@@ -266,12 +279,20 @@ def _cleans(judged: _Judged) -> Iterator[Clean]:
 
 
 def _asks(tasks: list[_Judged], policy: Policy) -> Iterator[Ask]:
+    if not policy.ahead and any(_untold(judged) for judged in tasks):
+        return  # first what the sampler is to learn from
     kept = sum(judged.task.told is not TrialState.CANCELLED for judged in tasks)
     busy = sum(_holds_slot(judged, policy) for judged in tasks)
     idle = sum(judged.task.told is None and not judged.task.launches for judged in tasks)
-    wanted = policy.parallel - busy + policy.ahead - idle
+    ahead = 0 if _gathering(tasks, policy) else policy.ahead
+    wanted = policy.parallel - busy + ahead - idle
     for offset in range(max(0, min(wanted, policy.trials - kept))):
         yield Ask(task=str(len(tasks) + offset))
+
+
+def _untold(judged: _Judged) -> bool:
+    decided = judged.verdict is not None and judged.verdict.state is not None
+    return decided and judged.task.told is None
 
 
 def _counted(tasks: list[_Judged]) -> int:

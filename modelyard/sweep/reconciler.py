@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from modelyard.api import Desired
-from modelyard.contract import LaunchKey, Metrics, Stop
+from modelyard.contract import LaunchKey, Metrics, Stop, TrialSpec
 from modelyard.executor import Job
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, LaunchRow
@@ -182,18 +184,24 @@ class Reconciler:
     def _start_all(self, actions: list[Action], settling: frozenset[str]) -> None:
         """Start what can be; while slots are being filled, nothing competes with that."""
         filling = bool(self._launching) or any(isinstance(one, Launch) for one in actions)
+        launches: list[Launch] = []
         for action in actions:
-            if isinstance(action, Finish) or (filling and not isinstance(action, Launch | Halt)):
+            if isinstance(action, Finish) or action.task in settling | self._busy.keys():
                 continue
-            if action.task not in self._busy and action.task not in settling:
-                self._start(action)
+            if isinstance(action, Launch):
+                launches.append(action)
+            elif not filling or isinstance(action, Halt):
+                self._start(self._carry_out(action), action.task)
+        if launches:
+            tasks = [launch.task for launch in launches]
+            self._launching.update(tasks)
+            self._start(self._launch(launches), *tasks)
 
-    def _start(self, action: TaskAction) -> None:
-        if isinstance(action, Launch):
-            self._launching.add(action.task)
-        carried = asyncio.create_task(self._carry_out(action), name=str(action))
-        self._busy[action.task] = carried
-        carried.add_done_callback(lambda done: self._done(action.task, done))
+    def _start(self, work: Coroutine[Any, Any, None], *tasks: str) -> None:
+        carried = asyncio.create_task(work, name=f"{self._sweep}: {', '.join(tasks)}")
+        for task in tasks:
+            self._busy[task] = carried
+            carried.add_done_callback(partial(self._done, task))
 
     def _done(self, name: str, carried: asyncio.Task[None]) -> None:
         self._busy.pop(name, None)
@@ -204,12 +212,11 @@ class Reconciler:
         self._changed.set()
 
     async def _carry_out(self, action: TaskAction) -> None:
+        """Carry out anything but a launch."""
         self._boundary(action, "before")
         match action:
             case Ask():
                 await self._work.ask(action.task)
-            case Launch():
-                await self._launch(action)
             case Report():
                 if await self._work.report(action.task, action.values):
                     self._pruned.add(action.task)
@@ -226,12 +233,22 @@ class Reconciler:
                 await self._board.clean(action.key)
         self._boundary(action, "after")
 
-    async def _launch(self, action: Launch) -> None:
-        key = LaunchKey(sweep=self._sweep, task=action.task, number=action.number)
-        spec = self._work.spec(key)
-        self._keep(await patiently(self._journal.commit_launch, spec))
+    async def _launch(self, actions: Sequence[Launch]) -> None:
+        """Commit the launches of one look together, then start them together."""
+        specs = []
+        for action in actions:
+            self._boundary(action, "before")
+            key = LaunchKey(sweep=self._sweep, task=action.task, number=action.number)
+            specs.append(self._work.spec(key))
+        for row in await patiently(self._journal.commit_launches, specs):
+            self._keep(row)
+        await asyncio.gather(*map(self._launch_one, actions, specs))
+
+    async def _launch_one(self, action: Launch, spec: TrialSpec) -> None:
         self._boundary(action, "between")
+        # Each on its own: an executor may let those of one call share a device.
         await self._board.launch(spec, self._work.resources)
+        self._boundary(action, "after")
 
     async def _halt(self, action: Halt) -> None:
         await patiently(self._journal.stop_launch, action.key, action.reason)

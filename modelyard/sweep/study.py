@@ -228,9 +228,11 @@ class SweepStudy:
 
     @staticmethod
     def _copy_sequence(source: Any, of: optuna.Study, target: Any, to: optuna.Study) -> None:
-        known = target.get_study_system_attrs(to._study_id)
-        for key, value in source.get_study_system_attrs(of._study_id).items():
-            if key.startswith(_QMC_PREFIX) and known.get(key) != value:
+        attributes = source.get_study_system_attrs(of._study_id).items()
+        state = {key: value for key, value in attributes if key.startswith(_QMC_PREFIX)}
+        known = target.get_study_system_attrs(to._study_id) if state else {}
+        for key, value in state.items():
+            if known.get(key) != value:
                 target.set_study_system_attr(to._study_id, key, value)
 
 
