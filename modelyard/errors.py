@@ -54,6 +54,10 @@ class Mistake:
     line: int | None = None
 
 
+SHOWN_MISTAKES = 50
+"""Mistakes that a message lists before it only counts them; a broken file may have thousands."""
+
+
 class ExperimentError(InputError):
     """An experiment file has mistakes; all of them are in ``mistakes``."""
 
@@ -63,8 +67,10 @@ class ExperimentError(InputError):
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         lines = [
             f"{m.path or 'file'}{f' (line {m.line})' if m.line else ''}: {m.message}"
-            for m in mistakes
+            for m in mistakes[:SHOWN_MISTAKES]
         ]
+        if len(mistakes) > SHOWN_MISTAKES:
+            lines.append(f"… and {len(mistakes) - SHOWN_MISTAKES:,} more")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in lines)]))
 
 

@@ -20,6 +20,10 @@ NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A DNS label, as Kubernetes and URLs want it."""
 
 
+TAKEN_ALIASES = ("challenger", "rejected", "previous", "latest")
+"""Given by Modelyard to other versions than the one that serves; ``latest`` is MLflow's."""
+
+
 class By(Section):
     """What must not be torn apart by the split: the rows of a group, or past from future."""
 
@@ -41,7 +45,9 @@ class Split(Section):
     test: float = Field(
         0.15, gt=0, lt=1, description="Share that gates and champion are judged on."
     )
-    stratify: bool = Field(True, description="Keep the classes' shares in each part.")
+    stratify: bool = Field(
+        True, description="Keep the classes' shares in each part, unless split by time."
+    )
     by: By | None = Field(None, description="Split by group or by time instead of by row.")
 
     @model_validator(mode="after")
@@ -205,10 +211,25 @@ class Gate(Section):
 class Register(Section):
     """How the model enters the registry."""
 
-    alias: str = Field("champion", description="Alias of the version that serves.")
+    alias: str = Field(
+        "champion",
+        pattern=r"^[a-z0-9_-]{1,63}$",
+        description="Alias of the version that serves: a-z, 0-9, _ and -.",
+    )
     margin: float = Field(
         0.0, ge=0, description="How much worse than the champion still counts as equal."
     )
+
+    @field_validator("alias")
+    @classmethod
+    def _not_taken(cls, alias: str) -> str:
+        if alias in TAKEN_ALIASES or (alias[:1] == "v" and alias[1:].isdecimal()):
+            raise ValueError(
+                f"{alias!r} can't be the alias of the version that serves: "
+                f"{', '.join(TAKEN_ALIASES)}, v1, v2 … have a meaning of their own; "
+                "champion is usual"
+            )
+        return alias
 
 
 class Deploy(Section):

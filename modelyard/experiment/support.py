@@ -141,6 +141,12 @@ LATER: tuple[Later, ...] = (
     ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
+    Later(
+        key="resources.cpus",
+        refused=lambda value: value != 1,
+        values="any but the default",
+        instead="resources.threads says how many cores a trial uses on this machine",
+    ),
     Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),
     *_cluster(
         "node_selector",

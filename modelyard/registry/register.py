@@ -12,7 +12,7 @@ from modelyard.api import GateView, VersionView
 from modelyard.contract import TrialResult
 from modelyard.data.card import DataCard
 from modelyard.data.snapshot import open_snapshot
-from modelyard.errors import InputError, ModelyardError
+from modelyard.errors import ModelyardError
 from modelyard.journal.rows import SweepRow, TrialRow
 from modelyard.registry import packing, signature, versions
 from modelyard.registry.aliases import Comparison, Decision, Verdict, decide
@@ -21,8 +21,6 @@ from modelyard.registry.tracking import SWEEP, TRIAL, Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-OWN_ALIASES = frozenset({versions.PREVIOUS, Verdict.CHALLENGER, Verdict.REJECTED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +74,8 @@ def register(tracking: Tracking, candidate: Candidate) -> Registered:
     the aliases were moved they are never moved again for this sweep. Blocks for about a second.
 
     Raises:
-        InputError: the alias is one that can't be used.
         ModelyardError: the objective's metric was not evaluated.
     """
-    _check_alias(candidate.alias)
     with tracking.alone():
         version = _version(tracking, candidate)
         if "modelyard.settled" not in version.tags:
@@ -247,12 +243,3 @@ def _outcome(tracking: Tracking, candidate: Candidate, number: int) -> Registere
     found = versions.versions(tracking, candidate.sweep.name)
     version = next(v for v in found if v.version == number)
     return Registered(version=version, decision=_recorded(version.tags))
-
-
-def _check_alias(alias: str) -> None:
-    reserved = alias == "latest" or (alias[:1] == "v" and alias[1:].isdecimal())
-    if alias in OWN_ALIASES or reserved or not alias:
-        raise InputError(
-            f"register.alias {alias!r} can't be used: {', '.join(sorted(OWN_ALIASES))} have a "
-            "meaning of their own, latest and v1, v2 … belong to MLflow; champion is usual"
-        )

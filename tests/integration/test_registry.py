@@ -212,16 +212,6 @@ def test_an_alias_of_ones_own_serves_instead_of_champion(tracking: Tracking, tab
     assert versions.aliases(tracking, "alias") == {"production": 1, "previous": 2}
 
 
-@pytest.mark.parametrize("alias", ["latest", "v3", "previous", "challenger"])
-def test_an_alias_with_another_meaning_is_refused(
-    tracking: Tracking, table: Packed, alias: str
-) -> None:
-    """MLflow's own aliases and ours can't be the champion's."""
-    with pytest.raises(InputError, match=alias):
-        register(tracking, candidate(table, "sweep070", "refused-alias", 0.95, alias=alias))
-    assert versions.versions(tracking, "refused-alias") == []
-
-
 def test_an_objective_that_was_not_evaluated_is_said(tracking: Tracking, table: Packed) -> None:
     """The metric that decides must be there."""
     given = candidate(table, "sweep080", "unevaluated", 0.95)

@@ -190,6 +190,10 @@ def test_all_mistakes_are_told_at_once_in_the_files_order(tmp_path: Path) -> Non
         ("search: {space: {x: [1, {}]}}", "search.space.x.1", "a single value", None),
         ("search: {space: {x: {log: true}}}", "search.space.x", "exactly one of", None),
         ("model: {parameters: {a: [1]}}", "model.parameters.a", "a single value", None),
+        ("register: {alias: latest}", "register.alias", "meaning of their own", None),
+        ("register: {alias: v3}", "register.alias", "champion is usual", None),
+        ("register: {alias: previous}", "register.alias", "'previous' can't be", None),
+        ("register: {alias: a/b}", "register.alias", "a-z, 0-9, _ and -", None),
         ("register_: {alias: x}", "register_", "unknown key", "register"),
         ("data_: {}", "data_", "unknown key", "data"),
     ],
@@ -306,3 +310,12 @@ def test_a_device_is_read_no_further_than_the_limit() -> None:
     """What has no size of its own is refused once the limit is passed."""
     with pytest.raises(InputError, match="more than the 1,000 bytes"):
         read_experiment(Path("/dev/zero"), (), 1_000)
+
+
+def test_of_very_many_mistakes_the_first_are_listed() -> None:
+    """The message stays readable and says how many more there are; all are in ``mistakes``."""
+    many = tuple(Mistake(path=f"key{i}", message="wrong", line=i) for i in range(1, 1_203))
+    error = ExperimentError("a.yaml", many)
+    assert str(error).splitlines()[0] == "a.yaml: 1202 mistakes"
+    assert str(error).splitlines()[-2:] == ["  key50 (line 50): wrong", "  … and 1,152 more"]
+    assert error.mistakes == many

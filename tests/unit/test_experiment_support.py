@@ -28,6 +28,7 @@ REFUSED = [
     ({"train": {"precision": "bf16"}}, "train.precision"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),
+    ({"resources": {"cpus": 4}}, "resources.cpus"),
     ({"resources": {"nodes": 2}}, "resources.nodes"),
     ({"resources": {"node_selector": {"a": "b"}}}, "resources.node_selector"),
     ({"resources": {"tolerations": [{"key": "a"}]}}, "resources.tolerations"),
