@@ -9,6 +9,9 @@ import numpy as np
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
+WEIGHTS, TREES = "weights.safetensors", "model.skops"
+"""File of a network, and of trees, in a packed model's folder."""
+
 
 class Estimator(Protocol):
     """A fitted model on preprocessed features. Not for two threads at once."""
@@ -26,3 +29,6 @@ class Estimator(Protocol):
 
     def save(self, folder: Path) -> Path:
         """Write all that was learnt into one file of the folder; returns the file."""
+
+    def shape_json(self) -> dict[str, Any] | None:
+        """Shape of a network, which its file doesn't tell; None for trees."""

@@ -14,13 +14,11 @@ from torch import nn
 
 from modelyard.contract import Scalar
 from modelyard.models.cnn import Cnn
-from modelyard.models.estimator import Array
+from modelyard.models.estimator import WEIGHTS, Array
 from modelyard.models.mlp import Mlp
 
 MODULES: dict[str, type[nn.Module]] = {"mlp": Mlp, "cnn": Cnn}
 """The module of each network family."""
-
-WEIGHTS = "weights.safetensors"
 
 PREDICT_BATCH = 4096
 """Rows that go through the network at once; bounds the memory of its activations."""
@@ -117,6 +115,10 @@ class NetworkEstimator:
         content = safetensors.torch.save({name: t.cpu().contiguous() for name, t in state})
         file.write_bytes(content)
         return file
+
+    def shape_json(self) -> dict[str, Any]:
+        """See ``Estimator``."""
+        return self.shape.to_json()
 
     def _nothing(self) -> Array:
         return np.empty((0,) if self.shape.scale else (0, self.shape.outputs))

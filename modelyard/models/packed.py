@@ -24,10 +24,9 @@ from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.rows import Rows
 from modelyard.errors import DigestMismatch, ModelyardError
-from modelyard.models.classical import TREES, load_classical
-from modelyard.models.estimator import Array, Estimator
+from modelyard.models.classical import load_classical
+from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
 from modelyard.models.families import FAMILIES
-from modelyard.models.network import WEIGHTS, NetworkEstimator, Shape, load_network
 from modelyard.store import digest_file
 
 DESCRIPTION = "model.json"
@@ -154,12 +153,11 @@ def pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = estimator.save(folder)
-    network = estimator.shape.to_json() if isinstance(estimator, NetworkEstimator) else None
     description = {
         "format": 1,
         "family": family,
         "parameters": FAMILIES[family].complete(parameters),
-        "network": network,
+        "network": estimator.shape_json(),
         "card": card.model_dump(mode="json"),
         "preprocessor": preprocessor.to_json(),
         "file": file.name,
@@ -218,5 +216,8 @@ def _estimator(file: Path, description: _Description, card: DataCard) -> Estimat
         return load_classical(file, len(card.classes))
     if description.network is None:
         raise ValueError(f"{DESCRIPTION} says nothing of the network's shape")
+    # Importing torch takes seconds and 200 MB that a server of trees must not pay.
+    from modelyard.models.network import Shape, load_network
+
     parameters = family.complete(description.parameters)
     return load_network(file, family.name, parameters, Shape.from_json(description.network))

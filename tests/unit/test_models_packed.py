@@ -269,3 +269,21 @@ def test_loading_imports_no_tracker(tmp_path: Path) -> None:
     )
 
     assert done.stdout.split() == []
+
+
+def test_trees_are_served_without_torch(tmp_path: Path) -> None:
+    """Loading a forest and predicting with it never imports torch, which takes seconds."""
+    snapshot = table(tmp_path / "data")
+    packed(tmp_path / "model", snapshot, "random-forest")
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from modelyard.models.packed import load\n"
+        "from modelyard.data.snapshot import open_snapshot\n"
+        f"rows = open_snapshot(Path({str(tmp_path / 'data')!r})).rows('test')\n"
+        f"load(Path({str(tmp_path / 'model')!r})).predict(rows)\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], check=False)
+
+    assert done.returncode == 0
