@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from modelyard.contract import Scalar
+from modelyard.errors import InputError
 from modelyard.evaluate.metrics import compute
 from modelyard.experiment.model import Train
 from modelyard.models.estimator import Array
@@ -102,6 +103,7 @@ class NetworkFit:
         self._loss = loss_for(plan.train.loss, plan.task)
         self._shuffle = torch.Generator().manual_seed(plan.seed)
         self._sizes = batch_sizes(len(data), plan.train.batch_size)
+        _refuse_single_rows(self.module, self._sizes)
         horizon = Horizon(epochs=plan.epochs, steps=len(self._sizes))
         self._rate = rates(plan.train.schedule, plan.train.learning_rate, horizon)
         self._beat = Beat(report, epochs=plan.epochs, steps=len(self._sizes))
@@ -275,6 +277,15 @@ class NetworkFit:
         if self._unsaved is not None:
             self._write(self._unsaved)
         raise Stopped(self._saved_epoch)
+
+
+def _refuse_single_rows(module: nn.Module, sizes: list[int]) -> None:
+    """One row of features has no spread to normalise by; one image has, over its pixels."""
+    if 1 in sizes and any(isinstance(part, nn.BatchNorm1d) for part in module.modules()):
+        raise InputError(
+            "a batch of 1 row can't be normalised: raise train.batch_size (and the rows to learn "
+            "from) above 1, or write norm: layer under model.parameters"
+        )
 
 
 def _copied(tensors: Tensors) -> Tensors:

@@ -230,6 +230,7 @@ def test_odd_last_batches_are_borne(rows: int, batch_size: int, tmp_path: Path) 
         ({"train": {"precision": "bf16"}}, {}, "precision: bf16 is not supported yet"),
         ({"train": {"optimizer": "muon"}}, {}, "optimizer: muon is not supported yet"),
         ({"objective": {"metric": "rmse"}}, {}, "rmse can't be measured for classification"),
+        ({"train": {"batch_size": 1}}, {}, "a batch of 1 row can't be normalised"),
     ],
 )
 def test_what_does_not_fit_is_refused(
