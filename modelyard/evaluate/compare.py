@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelyard.data.card import DataCard
+from modelyard.data.card import ColumnCard, DataCard
 from modelyard.data.rows import Rows
 from modelyard.errors import ModelyardError
 from modelyard.evaluate.catalogue import METRICS
@@ -79,12 +79,18 @@ def _obstacles(known: DataCard, card: DataCard) -> Iterator[str]:
     """What stands between a model that knows one kind of data and rows of another."""
     if (known.task, known.kind) != (card.task, card.kind):
         yield f"it learnt {known.task} from {known.kind} data, not {card.task} from {card.kind}"
+    if known.target != card.target:
+        yield f"it predicts {known.target}, this model {card.target}"
     if known.shape != card.shape:
         yield f"its images have shape {known.shape}, these {card.shape}"
     if gone := sorted(set(known.classes) - set(card.classes)):
         yield f"it knows classes that this data lacks: {', '.join(gone)}"
-    types = {column.name: column.type for column in card.columns}
+    here = {column.name: _kind(column) for column in card.columns}
     for column in known.columns:
-        if types.get(column.name) != column.type:
-            found = types.get(column.name, "missing")
-            yield f"its column {column.name} is a {column.type}, here it is {found}"
+        found = here.get(column.name, "missing")
+        if found != _kind(column):
+            yield f"its column {column.name} is a {_kind(column)}, here it is {found}"
+
+
+def _kind(column: ColumnCard) -> str:
+    return "date" if column.date else column.type

@@ -22,7 +22,7 @@ class Evaluation:
     Args:
         metrics: of the test split, plain names.
         outcome: ``gates``, ``confusion``, ``per_class``, ``champion``, ``rows``; and
-            ``champion_note`` where there is a champion that can't be compared.
+            ``champion_error`` where there is a champion that can't be compared.
     """
 
     metrics: dict[str, float]
@@ -81,5 +81,5 @@ def _champion(
     try:
         found = compare(candidate, champion, rows=rows, truth=truth, card=card, metric=metric)
     except NotComparable as error:
-        return {"champion": None, "champion_note": str(error)}
+        return {"champion": None, "champion_error": str(error)}
     return {"champion": {"metrics": found.metrics, "metric": found.metric, "gap": found.gap}}

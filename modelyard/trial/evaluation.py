@@ -34,10 +34,10 @@ def evaluate(
         champion=found,
     )
     said = dict(evaluation.outcome)
-    problem = said.pop("champion_note", problem)
     if problem is not None:
-        print(f"the champion can't be compared: {problem}")
         said["champion_error"] = problem
+    if "champion_error" in said:
+        print(f"the champion can't be compared: {said['champion_error']}")
     return TrialResult(metrics=evaluation.metrics, model=model, outcome=said)
 
 

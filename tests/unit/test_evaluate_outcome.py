@@ -134,7 +134,9 @@ def test_champions_classes_may_be_in_another_order(tmp_path: Path) -> None:
     [
         ({"task": "regression", "classes": ()}, "learnt regression"),
         ({"classes": ("no", "perhaps")}, "classes that this data lacks: perhaps"),
-        ({"columns": "height"}, "its column height is a number, here it is missing"),
+        ({"target": "rent"}, "it predicts rent, this model"),
+        ({"columns": {"name": "height"}}, "its column height is a number, here it is missing"),
+        ({"columns": {"date": True}}, "is a date, here it is number"),
     ],
 )
 def test_champion_of_other_data_is_no_hindrance(
@@ -145,13 +147,13 @@ def test_champion_of_other_data_is_no_hindrance(
     truth = snapshot.target("test")
     if "columns" in change:
         first, *others = snapshot.card.columns
-        change = {"columns": (first.model_copy(update={"name": "height"}), *others)}
+        change = {"columns": (first.model_copy(update=change["columns"]), *others)}
     champion = predictor(snapshot, said(truth, 0), **change)
 
     found = outcome(snapshot, predictor(snapshot, said(truth, 1)), champion)
 
     assert found.outcome["champion"] is None
-    assert note in found.outcome["champion_note"]
+    assert note in found.outcome["champion_error"]
 
 
 def test_champion_of_other_images_is_left_out(tmp_path: Path) -> None:
@@ -165,4 +167,4 @@ def test_champion_of_other_images_is_left_out(tmp_path: Path) -> None:
     )
 
     assert card.shape == (8, 8, 1)
-    assert "(9, 9, 1)" in found.outcome["champion_note"]
+    assert "(9, 9, 1)" in found.outcome["champion_error"]
