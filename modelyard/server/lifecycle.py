@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -206,16 +206,28 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     stack.push_async_callback(core.supervisor.close)
     await core.supervisor.resume()
     for watch in (core.owners.watch(), flows.watch()):
-        await stack.enter_async_context(_running(watch))
+        await stack.enter_async_context(_running(watch, core.shutdown))
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do something beside the block, for as long as it runs."""
+async def _running(
+    work: Coroutine[Any, Any, None], shutdown: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Do something beside the block, for as long as it runs.
+
+    Its death is the server's: a server that no longer looks after owners would keep their trials
+    for ever, and the next run starts another one.
+    """
     task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: _mourn(done, shutdown))
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _mourn(watch: asyncio.Task[None], shutdown: Callable[[str], None]) -> None:
+    if not watch.cancelled() and (error := watch.exception()) is not None:
+        shutdown(f"{watch.get_coro()} died of {error!r}")
