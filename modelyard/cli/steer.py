@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from modelyard.api import ENDED, SweepView
 from modelyard.cli.ask import asking
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.client import Client
-from modelyard.errors import InputError
+from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
 from modelyard.settings import Settings
+
+POLL_SECONDS = 0.1
+
+CANCEL_SECONDS = 60.0
+"""Longest that the trials of a cancelled sweep may take to end."""
 
 
 def cancel_command(sweep: str | None, json_output: bool) -> None:
@@ -74,7 +81,18 @@ def migrate_command() -> None:
 
 
 def _ended(client: Client, view: SweepView) -> SweepView:
-    """The sweep once it has ended."""
-    for seen in client.follow(view.id):
-        view = seen
+    """The sweep once it has ended.
+
+    Raises:
+        ModelyardError: it takes too long; it will be cancelled all the same.
+    """
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while view.state not in ENDED:
+        if time.monotonic() > deadline:
+            raise ModelyardError(
+                f"sweep {view.id} is to be cancelled, but its trials still run after "
+                f"{CANCEL_SECONDS:g} s; `modelyard status {view.id}` shows its state"
+            )
+        time.sleep(POLL_SECONDS)
+        view = client.sweep(view.id)
     return view
