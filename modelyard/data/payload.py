@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date as Date
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from modelyard.data.encoders import CategoryEncoder, NumberEncoder
 from modelyard.data.rows import Column, Rows
 from modelyard.data.table import listed, nearest
-from modelyard.data.values import MISSING, date, number, plain
+from modelyard.data.values import MISSING, date, days, number, plain
 from modelyard.errors import SchemaMismatch
 
 ColumnEncoders = Sequence[NumberEncoder | CategoryEncoder]
@@ -170,7 +172,13 @@ def _number(cell: Any) -> Any:
 
 
 def _date(cell: Any) -> Any:
-    return math.nan if isinstance(cell, float) and math.isnan(cell) else _from_text(cell, date)
+    if isinstance(cell, float | datetime) and cell != cell:  # NaN, and the NaT of pandas
+        return math.nan
+    if isinstance(cell, datetime):
+        return days(cell)
+    if isinstance(cell, Date):
+        return days(datetime(cell.year, cell.month, cell.day))
+    return _from_text(cell, date)
 
 
 def _from_text(cell: Any, read: Callable[[str], float | None]) -> Any:

@@ -34,8 +34,12 @@ def date(text: str) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    return since / _DAY
+    return days(moment)
+
+
+def days(moment: datetime) -> float:
+    """Days since 1970-01-01; UTC unless the moment knows its own offset."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) / _DAY
 
 
 def plain(value: float) -> str:

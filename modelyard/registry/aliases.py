@@ -47,8 +47,9 @@ class Comparison:
         """Candidate minus champion in the good direction: above zero is better."""
         if self.champion is None:
             return None
-        difference = self.candidate - self.champion
-        return difference if self.goal == "maximize" else -difference
+        if self.goal == "maximize":
+            return self.candidate - self.champion
+        return self.champion - self.candidate
 
 
 @dataclass(frozen=True, kw_only=True)

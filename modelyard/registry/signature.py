@@ -46,8 +46,9 @@ def model_signature(card: DataCard, rows: Rows) -> ModelSignature:
 
     MLflow refuses an integer column where it expects doubles, and a boolean one where it expects
     text; a frame read from CSV holds such where all cells happen to be whole numbers, or True
-    and False. Such columns are typed as anything, and the model's own check, which knows what
-    they mean, decides. A column that isn't there is refused by name.
+    and False. A date is a text in a CSV and a moment in Parquet. Such columns are typed as
+    anything, and the model's own check, which knows what they mean, decides. A column that isn't
+    there is refused by name.
 
     Args:
         card: of the data that the model was fitted on.
@@ -108,7 +109,9 @@ def _column(card: ColumnCard, column: Column) -> ColSpec:
 
     required = card.missing == 0
     anything = AnyType()  # type: ignore[no-untyped-call]
-    if card.type == "number" and not card.date:
+    if card.date:  # texts in a frame read from CSV, moments in one from Parquet
+        return ColSpec(anything, card.name, required=required)
+    if card.type == "number":
         whole = not np.any(column.values % 1)
         return ColSpec(anything if whole else DataType.double, card.name, required=required)
     texts = column.categories or ()

@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modelyard.api import Desired, SweepState, TrialState
 from modelyard.contract import TrialResult
+from modelyard.data.card import ColumnCard, DataCard
+from modelyard.data.rows import Column, Rows
 from modelyard.errors import DigestMismatch, InputError, ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow, TrialRow
-from modelyard.registry import versions
+from modelyard.registry import signature, versions
 from modelyard.registry.aliases import Verdict
 from modelyard.registry.register import Candidate, Registered, register
 from modelyard.registry.tracking import Tracking
@@ -210,6 +213,17 @@ def test_an_alias_of_ones_own_serves_instead_of_champion(tracking: Tracking, tab
     assert register(tracking, better).version.aliases == ("production",)
     assert versions.rollback(tracking, "alias").aliases == ("production",)
     assert versions.aliases(tracking, "alias") == {"production": 1, "previous": 2}
+
+
+def test_a_date_may_be_a_text_or_a_moment() -> None:
+    """MLflow leaves it to the model: CSV gives texts, Parquet moments."""
+    when = ColumnCard(name="when", type="number", missing=0, unique=2, date=True)
+    card = DataCard(
+        kind="table", task="classification", rows=2, columns=(when,), target="y", classes=("a", "b")
+    )
+    column = Column(values=np.array([1.0, 2.5]), missing=np.zeros(2, dtype=bool), date=True)
+    inputs = signature.model_signature(card, Rows(columns={"when": column})).inputs
+    assert inputs.to_dict() == [{"name": "when", "type": "any", "required": True}]
 
 
 def test_an_objective_that_was_not_evaluated_is_said(tracking: Tracking, table: Packed) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from modelyard.data.encoders import CategoryEncoder, ImageEncoder, NumberEncoder
@@ -54,11 +56,14 @@ def test_records_columns_and_arrays_are_one() -> None:
         ({"member": "TRUE"}, {"member": "true"}),
         ({"joined": None}, {"joined": None}),
         ({"joined": "2024-03-31T12:00Z"}, {"joined": "2024-03-31T12:00:00"}),
+        ({"joined": datetime(2024, 3, 31, 12)}, {"joined": "2024-03-31T12:00:00"}),
+        ({"joined": date(2024, 3, 31)}, {"joined": "2024-03-31"}),
+        ({"joined": pd.NaT}, {"joined": None}),
         ({"id": object(), "churned": "yes"}, {}),
     ],
 )
 def test_cells_as_they_come(cells: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Cells are taken as they stand in a CSV or in JSON; ignored columns may be there."""
+    """Cells are taken as they stand in CSV, JSON or a frame; ignored columns may be there."""
     usual = {"age": 30.0, "region": "north", "joined": "2024-03-31", "member": "true"}
     assert TABLE.parse([{**ROW, **cells}]).records() == [{**usual, **expected}]
 

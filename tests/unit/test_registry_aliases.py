@@ -72,6 +72,14 @@ def test_for_errors_less_is_better(candidate: float, verdict: Verdict) -> None:
     assert (decision.verdict, decision.gap) == (verdict, 1.5 - candidate)
 
 
+def test_no_gap_has_no_sign() -> None:
+    """Two equal errors differ by +0, not by -0."""
+    equal = Comparison(
+        metric="rmse", goal="minimize", candidate=1.5, champion=1.5, champion_version=4
+    )
+    assert "(gap +0.0000)" in decide(equal, margin=0.0, gates=()).sentence
+
+
 def test_a_failed_gate_rejects_even_the_best() -> None:
     """A required gate that failed rejects, and the sentence holds its evidence."""
     decision = decide(accuracy(1.0, 0.5), margin=0.0, gates=[gate(passed=False, bound=0.861)])
