@@ -85,6 +85,14 @@ def _of_vocabulary(texts: pa.ChunkedArray) -> Column:
     return Column(values=renumbered[codes], missing=missing, categories=categories)
 
 
+def decimal_commas(column: Column) -> bool:
+    """Whether texts would be numbers, were their commas points."""
+    texts = column.categories or ()
+    return any("," in text for text in texts) and all(
+        number(text.replace(",", ".", 1)) is not None for text in texts
+    )
+
+
 def strays(column: Column) -> NDArray[np.intp]:
     """Rows whose text keeps a column from being one of numbers.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from modelyard.data.card import ColumnCard
-from modelyard.data.columns import strays
+from modelyard.data.columns import decimal_commas, strays
 from modelyard.data.rows import Column
 from modelyard.data.table import Table, listed
 
@@ -71,6 +71,12 @@ def _dates(cards: Mapping[str, ColumnCard]) -> Iterator[str]:
 
 def _strays(table: Table, columns: Mapping[str, Column]) -> Iterator[str]:
     for name, column in columns.items():
+        if decimal_commas(column):
+            yield (
+                f"Column {name!r} has decimal commas and is taken as categories. Write decimal "
+                "points to have numbers."
+            )
+            continue
         rows = strays(column)
         if len(rows):
             assert column.categories is not None
@@ -90,9 +96,9 @@ def _of_no_use(
     for name, column in columns.items():
         if cards[name].unique < table.rows or table.rows < 2:
             continue
-        if column.categories is not None:
+        if column.categories is not None and not decimal_commas(column):
             yield f"Column {name!r} has another text in every row: an id? Drop it."
-        elif _counts_up(column):
+        elif column.categories is None and _counts_up(column):
             yield f"Column {name!r} only counts the rows: an id? Drop it."
 
 

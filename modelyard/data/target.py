@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.data.columns import strays
+from modelyard.data.columns import decimal_commas, strays
 from modelyard.data.rows import Column
 from modelyard.data.table import Table, listed
 from modelyard.data.values import plain
@@ -16,6 +16,9 @@ from modelyard.errors import DataError
 
 MOST_CLASSES = 20
 """Whole numbers with at most so many distinct values are classes, with more they are numbers."""
+
+LARGEST = 1e150
+"""Size of a target up to which the squares of errors, and their sums, are finite."""
 
 KEY = "data.target"
 
@@ -70,7 +73,8 @@ def read_target(table: Table, name: str) -> Target:
 def _refuse_gaps(table: Table, name: str, column: Column) -> None:
     problems = [(np.flatnonzero(column.missing), "has no value")]
     if column.categories is None:
-        problems.append((np.flatnonzero(~np.isfinite(column.values)), "is infinite"))
+        too_large = np.abs(column.values) > LARGEST
+        problems.append((np.flatnonzero(too_large), f"is infinite or beyond {LARGEST:g}"))
     for rows, problem in problems:
         if len(rows):
             raise DataError(
@@ -83,6 +87,13 @@ def _refuse_gaps(table: Table, name: str, column: Column) -> None:
 
 def _categories(table: Table, name: str, column: Column) -> Target:
     assert column.categories is not None
+    if decimal_commas(column):
+        raise DataError(
+            f"{table.title}, target {name!r} has decimal commas, such as "
+            f"{next(text for text in column.categories if ',' in text)!r}; write decimal points",
+            key=KEY,
+            value=name,
+        )
     rows = strays(column)
     if len(rows) and len(column.categories) > MOST_CLASSES:
         text = column.categories[column.values[rows[0]]]
@@ -124,7 +135,7 @@ def _numbers(table: Table, name: str, column: Column, distinct: NDArray[np.float
             classes=tuple(plain(value) for value in distinct),
             notes=(
                 f"Target {name!r} holds {len(distinct)} different whole numbers: taken as classes "
-                f"({rule}). Write them with decimals to predict them as numbers.",
+                f"({rule}). In a unit where some are not whole, they are predicted as numbers.",
             ),
         )
     return Target(

@@ -95,6 +95,7 @@ def test_columns(tmp_path: Path) -> None:
         ([f"id{i}" for i in range(60)], "Column 'a' has another text in every row: an id?"),
         (list(range(100, 160)), "Column 'a' only counts the rows: an id?"),
         (["?", *NUMBERS[1:]], "Column 'a' is mostly numbers but is taken as categories, for '?' "),
+        ([f'"{i},5"' for i in range(60)], "Column 'a' has decimal commas and is taken as categ"),
         (["inf", *NUMBERS[1:]], "Column 'a' is infinite in line 2: taken as missing."),
         (["2024-01-01", "2024-02-01"] * 30, "Dates, learnt from as days since 1970-01-01: a."),
     ],
