@@ -41,11 +41,12 @@ def optuna_process_pool() -> float:
         list(pool.map(_warm, range(SLOTS * 2)))
         study = optuna.create_study(storage=f"sqlite:///{Path(folder) / 'study.db'}")
         asked, running = 0, dict[Future[float], optuna.Trial]()
-        began = time.perf_counter()
+        began = 0.0
         while asked < TRIALS or running:
             while asked < TRIALS and len(running) < SLOTS:
                 trial = study.ask()
                 rate = trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+                began = began or time.perf_counter()
                 running[pool.submit(one_trial, rate)] = trial
                 asked += 1
             done, _ = wait(running, return_when=FIRST_COMPLETED)
