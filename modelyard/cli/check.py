@@ -100,8 +100,7 @@ def load_checked(file: Path, sets: Sequence[str] = ()) -> CheckedExperiment:
 def _checked(
     file: Path, experiment: Experiment, card: DataCard, catalogue: Catalogue
 ) -> CheckedExperiment:
-    family = catalogue.family
-    space = effective_space(experiment, family.space if family else {})
+    space = effective_space(experiment, catalogue.family)
     search = experiment.search.model_copy(update={"space": space})
     path = Path(os.path.abspath(file))
     data = experiment.data.model_copy(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from math import prod
 
 from modelyard.contract import Scalar
+from modelyard.experiment.catalogue import Family
 from modelyard.experiment.model import Experiment, Train
 from modelyard.experiment.search import Parameter
 
@@ -24,21 +25,24 @@ SEARCHABLE = (
 """Keys of ``train`` that a space may name."""
 
 
-def effective_space(
-    experiment: Experiment, family_space: Mapping[str, Parameter]
-) -> dict[str, Parameter]:
+def effective_space(experiment: Experiment, family: Family | None) -> dict[str, Parameter]:
     """What is searched: the file's space, else the family's without what the file fixes.
 
-    A value that the user wrote under ``train`` or ``model.parameters`` stays as it was written.
+    A value that the user wrote under ``model.parameters`` stays as it was written, for a network
+    one under ``train`` too. (The ``learning_rate`` of boosted trees is not that of ``train``.)
 
     Args:
         experiment: as it was read, so that written keys can be told from defaults.
-        family_space: the space of the family that it comes to.
+        family: that it comes to; None where it isn't known.
     """
     if experiment.search.space is not None:
         return dict(experiment.search.space)
-    fixed = experiment.model.parameters.keys() | _written(experiment.train)
-    return {name: p for name, p in family_space.items() if name not in fixed}
+    if family is None:
+        return {}
+    fixed = set(experiment.model.parameters)
+    if family.network:
+        fixed |= _written(experiment.train)
+    return {name: p for name, p in family.space.items() if name not in fixed}
 
 
 def _written(train: Train) -> set[str]:

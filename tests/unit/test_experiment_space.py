@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -27,11 +28,13 @@ from modelyard.experiment.space import (
     is_possible,
     last_step,
 )
+from modelyard.models.families import FAMILIES
 
 RELAXED = settings(deadline=None, max_examples=60)
 """No example is timed, as a busy machine would fail it."""
 
-FAMILY = {"learning_rate": Parameter(float=(0.1, 1)), "layers": Parameter(int=(1, 3))}
+OWN = {"learning_rate": Parameter(float=(0.1, 1)), "layers": Parameter(int=(1, 3))}
+MLP = replace(FAMILIES["mlp"], space=OWN)
 
 
 def experiment(**sections: Any) -> Experiment:
@@ -42,18 +45,25 @@ def experiment(**sections: Any) -> Experiment:
 def test_the_familys_space_gives_way_to_what_the_file_fixes() -> None:
     """The file's space counts alone; else the family's, without keys that the file sets."""
     own = {"hidden": Parameter(choice=(1, 2))}
-    assert effective_space(experiment(search={"space": own}), FAMILY) == own
-    assert effective_space(experiment(), FAMILY) == FAMILY
+    assert effective_space(experiment(search={"space": own}), MLP) == own
+    assert effective_space(experiment(), MLP) == OWN
+    assert effective_space(experiment(), None) == {}
     fixed = experiment(train={"learning_rate": 0.001}, model={"parameters": {"layers": 2}})
-    assert effective_space(fixed, FAMILY) == {}
+    assert effective_space(fixed, MLP) == {}
+
+
+def test_train_fixes_nothing_of_trees() -> None:
+    """Their learning rate bears the name of a key of ``train`` and is another one."""
+    boosting = replace(FAMILIES["gradient-boosting"], space=OWN)
+    assert effective_space(experiment(train={"learning_rate": 0.001}), boosting) == OWN
 
 
 def test_a_whole_document_fixes_only_what_differs_from_defaults() -> None:
     """A form sends every key: those at their default are searched all the same."""
     document = experiment(train={"dropout": 0.3}).to_document()
-    assert effective_space(Experiment.model_validate(document), FAMILY) == FAMILY
+    assert effective_space(Experiment.model_validate(document), MLP) == OWN
     document["train"]["learning_rate"] = 0.5
-    assert effective_space(Experiment.model_validate(document), FAMILY).keys() == {"layers"}
+    assert effective_space(Experiment.model_validate(document), MLP).keys() == {"layers"}
 
 
 @pytest.mark.parametrize(

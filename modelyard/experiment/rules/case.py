@@ -38,7 +38,7 @@ class Case:
         family = self.catalogue.family
         if self.experiment.search.space is None and family is None:
             return None
-        return effective_space(self.experiment, family.space if family else {})
+        return effective_space(self.experiment, family)
 
     def mistake(
         self,
