@@ -30,6 +30,9 @@ _MEMORY_WORDS = (
 )
 """How torch says on the CPU, and of its loader workers, what has no exception of its own."""
 
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+"""Nothing can be kept where the artifacts are: every trial would fail alike."""
+
 
 def exit_code(error: BaseException) -> Exit:
     """The code with which an exception ends the program."""
@@ -45,6 +48,8 @@ def exit_code(error: BaseException) -> Exit:
         case _ if _is_memory(error):
             return Exit.OUT_OF_MEMORY
         case InputError() | ServerRefused() | DigestMismatch():
+            return Exit.CONFIGURATION
+        case _ if _is_unwritable(error):
             return Exit.CONFIGURATION
     return Exit.BUG
 
@@ -72,3 +77,12 @@ def _is_memory(error: BaseException) -> bool:
         return True
     words = str(error).lower()
     return isinstance(error, RuntimeError) and any(word in words for word in _MEMORY_WORDS)
+
+
+def _is_unwritable(error: BaseException | None) -> bool:
+    """Whether the exception, or what it was raised from, is a disk that takes nothing."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            return True
+        error = error.__cause__
+    return False

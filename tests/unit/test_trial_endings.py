@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,15 @@ import pytest
 import torch
 
 from modelyard.contract import Exit, Failure, LaunchKey, Stop, TrialResult
-from modelyard.errors import DigestMismatch, Fenced, InputError, ServerRefused, ServerUnreachable
+from modelyard.errors import (
+    DigestMismatch,
+    Fenced,
+    InputError,
+    ModelyardError,
+    ServerRefused,
+    ServerUnreachable,
+)
+from modelyard.store import writing
 from modelyard.train.errors import Diverged, Stopped
 from modelyard.trial.failures import exit_code, failure_of
 from modelyard.trial.stopping import Stopping
@@ -109,7 +118,7 @@ def test_the_intakes_stop_keeps_its_reason(stopping: Stopping) -> None:
         (DigestMismatch("snapshot changed"), Exit.CONFIGURATION),
         (KeyError("x"), Exit.BUG),
         (SystemExit(0), Exit.BUG),
-        (OSError(28, "No space left on device"), Exit.BUG),
+        (OSError(errno.EIO, "Input/output error"), Exit.BUG),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.name,
 )
@@ -124,6 +133,17 @@ def test_torchs_own_allocator_counts_as_memory() -> None:
         torch.empty(2**60, dtype=torch.uint8)
 
     assert exit_code(caught.value) is Exit.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_a_matter_of_configuration(tmp_path: Path, code: int) -> None:
+    """Every trial would fail alike, so none is charged; wrapped in our words or not."""
+    error = OSError(code, os.strerror(code))
+    with pytest.raises(ModelyardError) as wrapped, writing(tmp_path):
+        raise error
+
+    assert exit_code(error) is Exit.CONFIGURATION
+    assert exit_code(wrapped.value) is Exit.CONFIGURATION
 
 
 def test_a_bug_carries_its_traceback() -> None:
