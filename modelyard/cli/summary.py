@@ -26,6 +26,9 @@ from modelyard.report import tables
 SWEEP_TAG = "modelyard.sweep"
 """Tag of a version that names the sweep it was made from."""
 
+REASONS = 3
+"""Why trials failed: as many different reasons are shown."""
+
 EXIT_CODES = {
     SweepState.COMPLETE: 0,
     SweepState.FAILED: 1,
@@ -67,10 +70,34 @@ def print_summary(
             ),
             out,
         )
+    for line in why_trials_failed(run.sweep.name, trials):
+        print_line(line, out)
     print_evaluation(run.sweep, out)
     out.print()
     for line in ending(run):
         print_line(line, out)
+
+
+def why_trials_failed(sweep: str, trials: Sequence[TrialView]) -> list[str]:
+    """Why trials came to nothing: each reason once, with the command that shows more.
+
+    Args:
+        sweep: name or id to type.
+        trials: of the sweep.
+    """
+    reasons: dict[str, list[TrialView]] = {}
+    for trial in trials:
+        if trial.failure is not None and trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
+            reasons.setdefault(trial.failure.summary, []).append(trial)
+    lines = [
+        f"trial {first.number} {first.state}"
+        f"{f' and {len(rest)} more alike' if rest else ''}: {reason} "
+        f"(`modelyard logs {sweep} {first.number}` shows more)"
+        for reason, (first, *rest) in reasons.items()
+    ]
+    if len(lines) > REASONS:
+        lines[REASONS:] = [f"and {len(lines) - REASONS} other reasons"]
+    return ["", *lines] if lines else []
 
 
 def print_evaluation(view: SweepView, out: Console) -> None:
