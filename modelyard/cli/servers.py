@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from modelyard.settings import Paths, Settings
 
 TAIL_LINES = 12
 """Lines of a log that are shown when its program doesn't come up."""
+
+LINE_LENGTH = 400
+"""Characters of each that are shown; the log itself is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,5 +123,15 @@ def log_tail(name: str, paths: Paths, lines: int = TAIL_LINES) -> str:
         text = file.read_bytes()[-20_000:].decode(errors="replace")
     except OSError:
         return ""
-    last = [line for line in text.splitlines() if line.strip()][-lines:]
+    last = [readable(line) for line in text.splitlines() if line.strip()][-lines:]
     return "\n".join([f"\nThe end of {file}:", *(f"  {line}" for line in last)])
+
+
+def readable(line: str) -> str:
+    """A line of a log for people: of a JSON record time, level and message, without traceback."""
+    try:
+        record = json.loads(line)
+        text = f"{record['at']} {record['level']} {record['message']}"
+    except (ValueError, KeyError, TypeError):
+        text = line
+    return text if len(text) <= LINE_LENGTH else f"{text[:LINE_LENGTH]}…"
