@@ -34,7 +34,7 @@ class Nursery:
 
     Args:
         spawner: makes processes.
-        spares: how many are kept waiting, so that a launch needs no fork.
+        spares: how many are kept waiting at least, so that a launch needs no fork.
     """
 
     def __init__(self, spawner: Spawner, spares: int) -> None:
@@ -49,8 +49,13 @@ class Nursery:
 
     @property
     def lacks_spares(self) -> bool:
-        """Whether ``add_spare`` has something to do."""
-        return len(self._spares) < self._wanted_spares
+        """Whether ``add_spare`` has something to do.
+
+        As many wait as run: launches that start together end together, more often than not.
+        """
+        if not self._wanted_spares:
+            return False
+        return len(self._spares) < max(self._wanted_spares, len(self._children))
 
     def add_spare(self) -> None:
         """Make one spare."""
