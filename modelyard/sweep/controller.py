@@ -12,6 +12,7 @@ from modelyard.data.card import DataCard
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
+from modelyard.experiment.space import effective_space
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.models.families import FAMILIES, resolve
@@ -189,13 +190,13 @@ class SweepController:
 
 
 def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, Parameter]:
-    """What is searched: the file's space, else that of its family without what is fixed.
+    """What is searched, as ``modelyard check`` tells it too.
 
     Args:
-        prepared: outcome of the prepare stage, with the data's card.
+        prepared: outcome of the prepare stage; its card decides on the family where the file
+            has no space of its own.
     """
     if experiment.search.space is not None:
-        return experiment.search.space
-    family = FAMILIES[resolve(experiment, DataCard.model_validate(prepared["card"]))]
-    fixed = experiment.model.parameters
-    return {name: found for name, found in family.space.items() if name not in fixed}
+        return effective_space(experiment, None)
+    card = DataCard.model_validate(prepared["card"])
+    return effective_space(experiment, FAMILIES[resolve(experiment, card)])

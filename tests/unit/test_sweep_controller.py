@@ -28,11 +28,13 @@ from modelyard.contract import (
     Stop,
     TrialResult,
 )
+from modelyard.data.card import DataCard
 from modelyard.executor import Change, Evidence, Job, JobPhase, LaunchRequest, Snapshot
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal, migrate
+from modelyard.models.families import FAMILIES
 from modelyard.settings import Settings
-from modelyard.sweep.controller import SweepController
+from modelyard.sweep.controller import SweepController, space_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.stage import StageController, StageOrder
 from modelyard.sweep.world import Finish, Outcome, TaskAction
@@ -477,3 +479,19 @@ def test_a_failed_stage_can_be_started_again(tmp_path: Path) -> None:
         assert of.stage("train").failure.category == "bug"
         of.journal.restart_stage(SWEEP, "train")
         assert run(of, complete, order=order)[0].outcome is Outcome.COMPLETE
+
+
+def test_without_a_space_the_familys_own_is_searched_but_for_what_is_fixed() -> None:
+    """The server searches what ``modelyard check`` says, for a document from elsewhere too."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "a",
+            "data": {"source": "sklearn:digits"},
+            "model": {"family": "mlp", "parameters": {"layers": 2}},
+            "train": {"learning_rate": 0.01},
+        }
+    )
+    card = DataCard(kind="image", task="classification", rows=10, target="digit", shape=(8, 8, 1))
+    document = Experiment.model_validate(experiment.to_document())
+    searched = space_of(document, {"card": card.model_dump(mode="json")})
+    assert searched.keys() == FAMILIES["mlp"].space.keys() - {"layers", "learning_rate"}
