@@ -19,6 +19,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space, grid_cells
+from modelyard.experiment.unread import unread_note
 from modelyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ def _checked(
     random = drawn_at_random(search.sampler.name, space)
     if random:
         notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
+    if unread := catalogue.family and unread_note(experiment, catalogue.family, space):
+        notes += (unread,)
     return CheckedExperiment(
         file=path, experiment=whole, card=card, catalogue=catalogue, trials=trials, notes=notes
     )

@@ -9,7 +9,7 @@ from math import prod
 from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Family
 from modelyard.experiment.model import Experiment, Train
-from modelyard.experiment.search import Parameter
+from modelyard.experiment.search import Parameter, Search
 
 SEARCHABLE = (
     "batch_size",
@@ -41,17 +41,17 @@ def effective_space(experiment: Experiment, family: Family | None) -> dict[str, 
         return {}
     fixed = set(experiment.model.parameters)
     if family.network:
-        fixed |= _written(experiment.train)
+        fixed |= written(experiment.train)
     return {name: p for name, p in family.space.items() if name not in fixed}
 
 
-def _written(train: Train) -> set[str]:
+def written(section: Train | Search) -> set[str]:
     """Keys that the user wrote. In a whole document, as a form sends it, those that differ."""
-    written = set(train.model_fields_set)
-    if written < Train.model_fields.keys():
-        return written
-    default = Train()
-    return {name for name in written if getattr(train, name) != getattr(default, name)}
+    names = set(section.model_fields_set)
+    if names < type(section).model_fields.keys():
+        return names
+    default = type(section)()
+    return {name for name in names if getattr(section, name) != getattr(default, name)}
 
 
 def is_possible(parameter: Parameter, value: Scalar) -> bool:

@@ -136,6 +136,36 @@ def test_what_a_sampler_draws_at_random_is_said(folder: Path) -> None:
     assert checked.notes == ("cmaes draws layers at random.",)
 
 
+@pytest.mark.parametrize(
+    ("sets", "notes"),
+    [
+        (
+            ["train={epochs: 3, learning_rate: 0.01}"],
+            "random-forest is fitted in one go: train.epochs, train.learning_rate are not looked "
+            "at.",
+        ),
+        (
+            ["search.epochs=3", "search.pruner=hyperband"],
+            "random-forest is fitted in one go: search.epochs, search.pruner are not looked at.",
+        ),
+        (["search.pruner=none"], None),
+        (
+            ["model=mlp", "train.momentum=0.5"],
+            "momentum is that of sgd, which no trial trains with: train.momentum is not looked at.",
+        ),
+        (["model=mlp", "train={momentum: 0.5, optimizer: sgd}"], None),
+        (["model=mlp", "train.momentum=0.5", "search.space={optimizer: [adam, sgd]}"], None),
+        (["model=mlp", "train.epochs=3", "search={epochs: 2, pruner: hyperband}"], None),
+    ],
+)
+def test_keys_that_change_nothing_are_said(
+    folder: Path, sets: list[str], notes: str | None
+) -> None:
+    """A note names what the chosen family doesn't look at; the file can be run all the same."""
+    checked = load_checked(written(folder, GOOD), sets)
+    assert checked.notes == (() if notes is None else (notes,))
+
+
 def test_the_size_limit_is_a_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MODELYARD_EXPERIMENT_LIMIT_BYTES decides how large a file is read."""
     monkeypatch.setenv("MODELYARD_EXPERIMENT_LIMIT_BYTES", "10")
