@@ -27,6 +27,7 @@ CLASSES = Catalogue(
     chosen="mlp",
 )
 NUMBERS = replace(CLASSES, task="regression")
+SHARES = ("accuracy", "balanced_accuracy", "f1", "precision", "recall")
 
 
 def found(raw: dict[str, Any], catalogue: Catalogue = CLASSES) -> dict[str, Mistake]:
@@ -133,6 +134,21 @@ def test_the_default_objective_is_judged_as_well() -> None:
     mistake = only({}, NUMBERS)
     assert mistake.path == "objective.metric"
     assert mistake.valid == ("mae", "rmse", "mse", "r2", "loss")
+
+
+def test_a_loss_that_is_searched_is_no_objective() -> None:
+    """Trials with different losses have values of different units; a fixed loss compares."""
+    loss = {"objective": {"metric": "loss", "goal": "minimize"}}
+    mistake = only({**loss, **space(loss={"choice": ["mse", "mae"]})}, NUMBERS)
+    assert (mistake.path, mistake.valid) == ("objective.metric", ("mae", "rmse", "mse", "r2"))
+    assert found(loss, NUMBERS) == {}
+
+
+def test_the_loss_is_no_gate() -> None:
+    """It is in the training's own unit; the metrics that can be bounded are named."""
+    mistake = only({"gates": [{"metric": "loss", "at_most": 1}]})
+    assert mistake.path == "gates.0.metric"
+    assert mistake.valid == (*SHARES, "log_loss")
 
 
 @pytest.mark.parametrize(

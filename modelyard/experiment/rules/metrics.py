@@ -5,6 +5,9 @@ from __future__ import annotations
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 
+LOSS = "loss"
+"""The metric that is the training's own, and the key of ``train`` that says which it is."""
+
 _BETTER = {"maximize": "higher", "minimize": "lower"}
 _WHAT = {"classification": "has classes", "regression": "is a number"}
 
@@ -18,7 +21,10 @@ def check_metrics(case: Case) -> Mistakes:
 def _objectives(case: Case) -> Mistakes:
     seen: set[str] = set()
     for index, objective in enumerate(case.experiment.objective):
-        unfit = list(_fits(case, ("objective", index, "metric"), objective.metric))
+        loc: Loc = ("objective", index, "metric")
+        unfit = list(_fits(case, loc, objective.metric)) or list(
+            _compares(case, loc, objective.metric)
+        )
         yield from unfit
         metric = case.catalogue.metrics.get(objective.metric)
         if metric is not None and not unfit and objective.goal != metric.goal:
@@ -30,15 +36,14 @@ def _objectives(case: Case) -> Mistakes:
                 valid=(metric.goal,),
             )
         if objective.metric in seen:
-            yield case.mistake(
-                ("objective", index, "metric"), f"{objective.metric!r} is an objective already"
-            )
+            yield case.mistake(loc, f"{objective.metric!r} is an objective already")
         seen.add(objective.metric)
 
 
 def _gates(case: Case) -> Mistakes:
     for index, gate in enumerate(case.experiment.gates):
-        unfit = list(_fits(case, ("gates", index, "metric"), gate.metric))
+        loc: Loc = ("gates", index, "metric")
+        unfit = list(_fits(case, loc, gate.metric)) or list(_absolute(case, loc, gate.metric))
         yield from unfit
         metric = case.catalogue.metrics.get(gate.metric)
         if metric is None or unfit:
@@ -78,3 +83,33 @@ def _fits(case: Case, loc: Loc, name: str) -> Mistakes:
             value=name,
             valid=valid,
         )
+
+
+def _compares(case: Case, loc: Loc, name: str) -> Mistakes:
+    """The loss says which trial is better only while all of them train with the same one."""
+    if name == LOSS and LOSS in (case.space or {}):
+        valid = _others(case)
+        yield case.mistake(
+            loc,
+            "trials whose train.loss differs can't be compared by their loss, as each is in its "
+            f"own unit; valid are {listing(valid)}",
+            value=name,
+            valid=valid,
+        )
+
+
+def _absolute(case: Case, loc: Loc, name: str) -> Mistakes:
+    """The loss has no unit that a bound could be given in."""
+    if name == LOSS:
+        valid = _others(case)
+        yield case.mistake(
+            loc,
+            "loss is what training minimises, in its own unit, and is no measure for a gate; "
+            f"valid are {listing(valid)}",
+            value=name,
+            valid=valid,
+        )
+
+
+def _others(case: Case) -> tuple[str, ...]:
+    return tuple(name for name in case.catalogue.metrics_for_task() if name != LOSS)
