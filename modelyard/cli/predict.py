@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +83,8 @@ def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
     """The request bodies of a file, a thousand rows each.
 
     Args:
-        file: CSV or TSV with a heading, Parquet, a JSON list of rows, or a JSON request.
+        file: CSV or TSV with the names in its first line, Parquet, a JSON list of rows, or a
+            JSON request.
         arrays: send the cells of a row as an array of numbers, without their names.
 
     Raises:
@@ -110,30 +110,23 @@ def _read(file: Path) -> dict[str, Any] | list[Any]:
     suffix = file.suffix.lower()
     try:
         if suffix in (".csv", ".tsv"):
-            return _csv(file, "\t" if suffix == ".tsv" else None)
+            return _csv(file)
         if suffix == ".parquet":
             return _parquet(file)
         if suffix == ".json":
             return _json(file)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"{file} can't be read: {error}") from error
     raise InputError(
         f"{file} ends in {suffix or 'no suffix'!r}; give .csv, .tsv, .json or .parquet"
     )
 
 
-def _csv(file: Path, delimiter: str | None) -> list[dict[str, Any]]:
+def _csv(file: Path) -> list[dict[str, Any]]:
     """Rows as texts: the model's own reading of texts is that of its training."""
-    with file.open(newline="", encoding="utf-8-sig") as text:
-        if delimiter is None:
-            head = text.readline()
-            text.seek(0)
-            delimiter = max(",;\t", key=head.count)
-        reader = csv.DictReader(text, delimiter=delimiter)
-        rows = list(reader)
-    for number_of_row, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            raise InputError(f"{file}: row {number_of_row} has not as many cells as the heading")
+    from modelyard.data.csv_file import read_texts
+
+    rows: list[dict[str, Any]] = read_texts(file, str(file)).cells.to_pylist()
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -19,8 +20,23 @@ BLOCK_BYTES = 16 << 20
 """Bytes that Arrow parses at a time; no row may be longer."""
 
 
-def read_csv(path: Path, title: str) -> Table:
-    """All columns of a CSV file; the types are found from the cells.
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """A CSV file's cells as they stand there.
+
+    Args:
+        cells: one column of texts for each name.
+        separator: between two cells of a row.
+        header_lines: lines before the first row.
+    """
+
+    cells: pa.Table
+    separator: str
+    header_lines: int
+
+
+def read_texts(path: Path, title: str) -> Texts:
+    """All cells of a CSV file, of what training learns from as of what is to be predicted.
 
     Separated by commas, or by ``;``, tabs or ``|`` where the first line has no comma.
 
@@ -33,11 +49,18 @@ def read_csv(path: Path, title: str) -> Table:
     cells = _cells(path, title, names, separator, lines)
     if cells.num_rows == 0:
         raise DataError(f"{title} has no rows, only its first line with {len(names)} names")
+    return Texts(cells=cells, separator=separator, header_lines=lines)
+
+
+def read_csv(path: Path, title: str) -> Table:
+    """All columns of a CSV file; the types are found from the cells. See ``read_texts``."""
+    texts = read_texts(path, title)
+    cells, separator, lines = texts.cells, texts.separator, texts.header_lines
     in_step = _lines(path) - lines == cells.num_rows
     said = {"\t": "tabs"}.get(separator, repr(separator))
     return Table(
         title=title,
-        columns={name: of_texts(cells.column(name)) for name in names},
+        columns={name: of_texts(cells.column(name)) for name in cells.column_names},
         first_line=lines + 1 if in_step else None,
         notes=() if separator == "," else (f"Cells are separated by {said}.",),
     )

@@ -32,6 +32,7 @@ def written(file: Path, text: str) -> Path:
         ("rows.csv", "age,plan\n41,basic\n,new\n"),
         ("rows.tsv", "age\tplan\n41\tbasic\n\tnew\n"),
         ("semicolons.csv", "age;plan\n41;basic\n;new\n"),
+        ("bars.csv", "age|plan\n41|basic\n|new\n"),
         ("excel.csv", "\ufeffage,plan\r\n41,basic\r\n,new\r\n"),
     ],
 )
@@ -84,7 +85,7 @@ def test_json_is_a_list_of_rows_or_a_whole_request(tmp_path: Path) -> None:
         ("rows.json", "{", "not JSON"),
         ("rows.json", "{}", "dataframe_records"),
         ("rows.csv", "x\n", "no rows"),
-        ("rows.csv", "x,y\n1\n", "row 1"),
+        ("rows.csv", "x,y\n1\n", "line 2 has 1 cells"),
         ("rows.parquet", "PAR", "no Parquet"),
     ],
 )
