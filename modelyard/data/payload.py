@@ -117,11 +117,12 @@ def _check_names(
             near = nearest(str(name), tuple(names))
             hint = f"Did you mean {near!r}?" if near else f"There are: {listed(names)}"
             raise SchemaMismatch(str(name), f"{where}unknown column {name!r}. {hint}")
-    for name in names:
-        if name not in found:
-            raise SchemaMismatch(
-                name, f"{where}column {name!r} is missing; a cell without a value is null"
-            )
+    if missing := [name for name in names if name not in found]:
+        are = "is" if len(missing) == 1 else "are"
+        columns = f"column{'s' * (len(missing) > 1)} {listed(map(repr, missing))}"
+        raise SchemaMismatch(
+            missing[0], f"{where}{columns} {are} missing; a cell without a value is null"
+        )
 
 
 def _column(encoder: NumberEncoder | CategoryEncoder, cells: list[Any]) -> Column:

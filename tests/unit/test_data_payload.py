@@ -98,8 +98,17 @@ def test_misfits_in_records(cells: dict[str, Any], column: str, message: str) ->
         ([ROW, 3], "", "row 2 must be a record of column names and cells, not a number"),
         ("age", "", "a list of records or a dict of columns, not text"),
         (None, "", "a list of records or a dict of columns, not null"),
-        ([ROW, {"age": 1}], "region", "row 2: column 'region' is missing"),
-        ({"age": [1]}, "region", "column 'region' is missing"),
+        (
+            [ROW, {name: ROW[name] for name in ("age", "joined", "member")}],
+            "region",
+            "row 2: column 'region' is missing",
+        ),
+        (
+            [ROW, {"age": 1}],
+            "region",
+            "row 2: columns 'region', 'joined', 'member' are missing",
+        ),
+        ({"age": [1]}, "region", "columns 'region', 'joined', 'member' are missing"),
         ({**ROW}, "age", "column 'age' must be a list of cells, not a number"),
         (
             {name: [value] for name, value in ROW.items()} | {"member": [True, False]},
