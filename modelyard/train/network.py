@@ -103,7 +103,7 @@ class NetworkFit:
         self._loss = loss_for(plan.train.loss, plan.task)
         self._shuffle = torch.Generator().manual_seed(plan.seed)
         self._sizes = batch_sizes(len(data), plan.train.batch_size)
-        _refuse_single_rows(self.module, self._sizes)
+        _refuse_single_rows(self.module, self._sizes, data.features.shape[2:].numel())
         horizon = Horizon(epochs=plan.epochs, steps=len(self._sizes))
         self._rate = rates(plan.train.schedule, plan.train.learning_rate, horizon)
         self._beat = Beat(report, epochs=plan.epochs, steps=len(self._sizes))
@@ -279,12 +279,17 @@ class NetworkFit:
         raise Stopped(self._saved_epoch)
 
 
-def _refuse_single_rows(module: nn.Module, sizes: list[int]) -> None:
-    """One row of features has no spread to normalise by; one image has, over its pixels."""
-    if 1 in sizes and any(isinstance(part, nn.BatchNorm1d) for part in module.modules()):
+def _refuse_single_rows(module: nn.Module, sizes: list[int], pixels: int) -> None:
+    """One row of features has no spread to normalise by; one image has, over its pixels.
+
+    Pooling leaves an image of several pixels at least two, so only one that has a single pixel
+    from the start comes to a map without spread.
+    """
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d) if pixels == 1 else (nn.BatchNorm1d,)
+    if 1 in sizes and any(isinstance(part, kinds) for part in module.modules()):
         raise InputError(
             "a batch of 1 row can't be normalised: raise train.batch_size (and the rows to learn "
-            "from) above 1, or write norm: layer under model.parameters"
+            "from) above 1, or write norm: none under model.parameters"
         )
 
 

@@ -65,8 +65,12 @@ class Recorder:
         return self.stop_after is not None and self.asked > self.stop_after
 
 
-def digits(folder: Path, rows: int = 600) -> Snapshot:
-    """Handwritten digits, 8 × 8 pixels in 16 shades: 60 % training, 20 % each of the others."""
+def digits(folder: Path, rows: int = 600, side: int = 8) -> Snapshot:
+    """Handwritten digits, 8 × 8 pixels in 16 shades: 60 % training, 20 % each of the others.
+
+    Args:
+        side: pixels that are kept of each side, in the upper left corner.
+    """
     source = load_digits()
     picked = np.random.default_rng(0).permutation(len(source.target))[:rows]
     card = DataCard(
@@ -75,9 +79,9 @@ def digits(folder: Path, rows: int = 600) -> Snapshot:
         rows=rows,
         target="digit",
         classes=tuple("0123456789"),
-        shape=(8, 8, 1),
+        shape=(side, side, 1),
     )
-    images = source.images[picked, :, :, None].astype(np.float32)
+    images = source.images[picked, :side, :side, None].astype(np.float32)
     return _snapshot(folder, card, Rows(columns={}, images=images), source.target[picked])
 
 

@@ -220,6 +220,18 @@ def test_odd_last_batches_are_borne(rows: int, batch_size: int, tmp_path: Path) 
     assert fit(work, Recorder()).step == 1
 
 
+def test_one_image_a_batch_needs_several_pixels(tmp_path: Path) -> None:
+    """Batch norm takes the spread over an image's pixels; one pixel has none, and is refused."""
+    sections: dict[str, Any] = {"family": "cnn", "epochs": 1, "train": {"batch_size": 1}}
+    image, pixel = (digits(tmp_path / str(side), rows=20, side=side) for side in (4, 1))
+
+    assert fit(job(image, tmp_path / "scratch", **sections), Recorder()).step == 1
+    with pytest.raises(InputError, match="a batch of 1 row can't be normalised"):
+        fit(job(pixel, tmp_path / "scratch", **sections), Recorder())
+    without = job(pixel, tmp_path / "scratch", parameters={"norm": "none"}, **sections)
+    assert fit(without, Recorder()).step == 1
+
+
 @pytest.mark.parametrize(
     ("sections", "parameters", "message"),
     [
