@@ -101,11 +101,6 @@ class Journal:
         with self._database.reading() as connection:
             return sweeps.newest(connection, limit)
 
-    def sweep_of_flow_run(self, flow_run: str) -> SweepRow | None:
-        """The sweep that a flow run has taken on."""
-        with self._database.reading() as connection:
-            return sweeps.of_flow_run(connection, flow_run)
-
     def update_sweep(
         self,
         sweep: str,

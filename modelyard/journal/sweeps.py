@@ -89,12 +89,6 @@ def newest(connection: Connection, limit: int) -> list[SweepRow]:
     return [_row(row) for row in rows]
 
 
-def of_flow_run(connection: Connection, flow_run: str) -> SweepRow | None:
-    """The sweep that a flow run has taken on."""
-    row = connection.execute(select(sweeps).where(sweeps.c.flow_run == flow_run)).one_or_none()
-    return None if row is None else _row(row)
-
-
 def change(
     connection: Connection, now: float, sweep: str, wanted: Mapping[str, Any], actor: str
 ) -> SweepRow:

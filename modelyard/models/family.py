@@ -12,7 +12,6 @@ from modelyard.experiment.search import Parameter
 
 Kind = Literal["table", "image"]
 Task = Literal["classification", "regression"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 TASKS: tuple[Task, ...] = get_args(Task)
 
 

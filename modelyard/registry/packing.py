@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
@@ -105,8 +104,3 @@ def digest(files: Mapping[str, str]) -> str:
 def packed_uri(source: str) -> str:
     """URI of the packed model within a logged model's folder."""
     return f"{source.rstrip('/')}/{PACKED}"
-
-
-def local_folder(uri: str) -> Path:
-    """The path of a ``file://`` URI."""
-    return Path(unquote(urlsplit(uri).path))
