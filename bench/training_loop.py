@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -22,7 +22,7 @@ from torch.nn import functional
 from modelyard.data.prepare import prepare
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot, open_snapshot
-from modelyard.experiment.model import Data, Experiment
+from modelyard.experiment.model import Data, Experiment, Model, Train
 from modelyard.models.cnn import Cnn
 from modelyard.models.families import FAMILIES
 from modelyard.store import store_for
@@ -66,8 +66,8 @@ def ours(snapshot: Snapshot, scratch: Path) -> tuple[float, float]:
     experiment = Experiment(
         name="bench",
         data=DATA,
-        model="cnn",
-        train={"epochs": EPOCHS, "batch_size": BATCH, "checkpoint_every": EPOCHS + 1},
+        model=Model(family="cnn"),
+        train=Train(epochs=EPOCHS, batch_size=BATCH, checkpoint_every=EPOCHS + 1),
     )
     report = Silent()
     found = fit(
@@ -94,7 +94,8 @@ def by_hand(snapshot: Snapshot) -> tuple[float, float]:
     )
     y, y_val = (torch.tensor(snapshot.target(split)) for split in ("train", "validation"))
     torch.manual_seed(SEED)
-    model = Cnn(shape=tuple(x.shape[1:]), outputs=10, dropout=0.0, **FAMILIES["cnn"].complete({}))
+    parameters: dict[str, Any] = {**FAMILIES["cnn"].complete({}), "dropout": 0.0}
+    model = Cnn(shape=tuple(x.shape[1:]), outputs=10, **parameters)
     began = time.process_time()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
     steps = -(-len(x) // BATCH)
@@ -110,7 +111,7 @@ def by_hand(snapshot: Snapshot) -> tuple[float, float]:
             logits = model(x[batch])
             loss = functional.cross_entropy(logits, target)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)
