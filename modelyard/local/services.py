@@ -108,21 +108,7 @@ def start(
     """
     prepare_home(paths)
     mark = f"{paths.home}|{name}|{os.urandom(4).hex()}"
-    log = os.open(paths.log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = os.posix_spawn(
-            argv[0],
-            list(argv),
-            {**env, MARK: mark},
-            setsid=True,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-        )
-    finally:
-        os.close(log)
+    process = _spawn(argv, {**env, MARK: mark}, paths.log(name))
     started = psutil.Process(process).create_time()
     service = Service(
         name=name, process=process, started=started, address=address, run=run, mark=mark
@@ -262,6 +248,25 @@ def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
                 continue
             return int(probe.getsockname()[1])
     raise InputError(f"no free port on {host}")
+
+
+def _spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+    """The pid of a new process in a session of its own; its output is added to the log."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return os.posix_spawn(
+            argv[0],
+            list(argv),
+            env,
+            setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+        )
+    finally:
+        os.close(output)
 
 
 def _members(service: Service) -> list[psutil.Process]:
