@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from modelyard.api import (
     Counts,
@@ -45,10 +46,6 @@ def sweep_view(
         now: the database's clock.
     """
     views = trial_views(row, trials=trials, launches=launches, latest=latest, now=now)
-    counts = Counts(**Counter(str(view.state) for view in views))
-    total = row.trials or row.experiment["budget"]["trials"]
-    mean = _mean([view.seconds for view in views if view.state in RAN])
-    winner = choose_winner(trials, objectives(row))
     return SweepView(
         id=row.id,
         name=row.name,
@@ -59,12 +56,6 @@ def sweep_view(
         created_at=row.created_at,
         ended_at=row.ended_at,
         seconds=(row.ended_at or now) - row.created_at,
-        total=total,
-        counts=counts,
-        best=next((v for v in views if winner.best and v.number == winner.best.number), None),
-        front=winner.front if len(objectives(row)) > 1 else (),
-        mean_trial_seconds=mean,
-        eta_seconds=eta(views, total=total, mean=mean) if _going(row) else None,
         notes=row.notes,
         stages=tuple(stage_view(stage, now=now) for stage in stages),
         flow_run=row.flow_run,
@@ -72,7 +63,34 @@ def sweep_view(
         tags=row.tags,
         document=row.document,
         cursor=cursor,
+        **_progress(row, views),
+        **_results(row, trials, views),
     )
+
+
+def _progress(row: SweepRow, views: Sequence[TrialView]) -> dict[str, Any]:
+    """How far a sweep has come, and its forecast."""
+    total = row.trials or row.experiment["budget"]["trials"]
+    mean = _mean([view.seconds for view in views if view.state in RAN])
+    return {
+        "total": total,
+        "counts": Counts(**Counter(str(view.state) for view in views)),
+        "mean_trial_seconds": mean,
+        "eta_seconds": eta(views, total=total, mean=mean) if _going(row) else None,
+    }
+
+
+def _results(
+    row: SweepRow, trials: Sequence[TrialRow], views: Sequence[TrialView]
+) -> dict[str, Any]:
+    """The best trial, and the front of several objectives."""
+    wanted = objectives(row)
+    winner = choose_winner(trials, wanted)
+    number = winner.best.number if winner.best else None
+    return {
+        "best": next((view for view in views if view.number == number), None),
+        "front": winner.front if len(wanted) > 1 else (),
+    }
 
 
 def trial_views(
