@@ -22,6 +22,10 @@ LINE_LENGTH = 400
 """Characters of each that are shown; the log itself is named."""
 
 
+PORT_TRIES = 3
+"""Starts of a server that finds its port taken by somebody who was quicker."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attached:
     """A server that answers; ``started`` when it was this process that started it."""
@@ -52,7 +56,7 @@ def attach_prefect(
             shutil.rmtree(paths.prefect, ignore_errors=True)
             paths.prefect.mkdir(parents=True)
         attached = _begin(programs.prefect(paths), settings, run, say)
-    _ready(programs.prefect(paths), attached.service, settings)
+    attached = _ready(programs.prefect(paths), attached, settings, run, say)
     whole.touch()
     return attached
 
@@ -75,9 +79,7 @@ def attach(
         InputError: the home folder can't be written.
         ModelyardError: it didn't come up; holds the end of its log.
     """
-    attached = _begin(program, settings, run, say)
-    _ready(program, attached.service, settings)
-    return attached
+    return _ready(program, _begin(program, settings, run, say), settings, run, say)
 
 
 def _begin(
@@ -105,15 +107,29 @@ def _begin(
     return Attached(service=service, started=True)
 
 
-def _ready(program: Program, service: Service, settings: Settings) -> None:
-    try:
-        services.wait_ready(
-            service.address + program.health, settings.start_seconds, service=service
-        )
-    except ServerUnreachable as error:
-        raise ModelyardError(
-            f"the {program.title} did not come up: {error}{log_tail(program.name, settings.paths)}"
-        ) from error
+def _ready(
+    program: Program,
+    attached: Attached,
+    settings: Settings,
+    run: str | None,
+    say: Callable[[str], None] | None,
+) -> Attached:
+    """Wait until it answers; one whose port was taken meanwhile is started on another."""
+    for left in reversed(range(PORT_TRIES)):
+        service = attached.service
+        url = service.address + program.health
+        try:
+            services.wait_ready(url, settings.start_seconds, service=service)
+            break
+        except ServerUnreachable as error:
+            if left and not services.alive(service) and services.answers(url):
+                attached = _begin(program, settings, run, say)
+                continue
+            raise ModelyardError(
+                f"the {program.title} did not come up: {error}"
+                f"{log_tail(program.name, settings.paths)}"
+            ) from error
+    return attached
 
 
 def log_tail(name: str, paths: Paths, lines: int = TAIL_LINES) -> str:

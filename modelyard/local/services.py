@@ -16,7 +16,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -151,18 +151,30 @@ def wait_ready(url: str, seconds: float, *, service: Service | None = None) -> N
     Args:
         url: where to ask, for instance ``http://127.0.0.1:4200/api/health``.
         seconds: how long to wait at most.
-        service: given, its death ends the wait at once.
+        service: given, its death ends the wait at once, and only its own answer counts: between
+            the choice of a port and its binding another program may have taken it.
 
     Raises:
         ServerUnreachable: it died, or didn't answer in time; names the URL.
     """
     deadline = time.monotonic() + seconds
-    while not answers(url):
+    while not (answers(url) and (service is None or listens(service, url))):
         if service is not None and not alive(service):
             raise ServerUnreachable(f"{service.name} ended before it answered at {url}")
         if time.monotonic() > deadline:
             raise ServerUnreachable(f"nothing answers at {url} after {seconds:g} s")
         time.sleep(0.05)
+
+
+def listens(service: Service, url: str) -> bool:
+    """Whether it is a process of this service that holds the port of ``url``."""
+    port = urlsplit(url).port
+    for process in _members(service):
+        with suppress(psutil.Error):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
 
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
