@@ -6,9 +6,7 @@ two runs at once, and each test leaves it able to run.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -31,8 +29,6 @@ DIGITS = {"source": "sklearn:digits"}
 PORTS = (4300, 4200)
 """Preferred by our server and Prefect's."""
 
-INTERRUPT_SECONDS = 5.0
-KILLED_SECONDS = 8.0
 """Promised to the user: when nothing of an interrupted or killed run is left."""
 
 
@@ -293,26 +289,6 @@ def test_server_flow_and_fork_server_killed_at_once_lose_nothing(yard: Yard) -> 
     assert sum(t.launches == 1 for t in after) >= kept
     with yard.client() as client:
         assert [view.name for view in client.sweeps()].count("all") == 1
-
-
-def test_nothing_is_left_in_time(yard: Yard) -> None:
-    """Ctrl-C leaves no process within 5 s; kill -9 of the run within 8 s."""
-    yard.down()
-    file = yard.experiment("hurry", data=DIGITS, train={"epochs": 200})
-    run = yard.begin("run", file)
-    until(lambda: trains(yard, "hurry"), "both trials train")
-
-    os.killpg(run.process.pid, signal.SIGINT)
-    until(lambda: not yard.living(), "no process after Ctrl-C", INTERRUPT_SECONDS)
-    said = run.ended()
-    again = yard.begin("run", file, "--continue")
-    until(lambda: trains(yard, "hurry"), "both trials train again")
-    again.process.kill()
-    again.process.wait()
-    until(lambda: not yard.living(), "no process after kill -9", KILLED_SECONDS)
-
-    assert said.code == 130
-    assert said.holds("0 of 2 trials are kept", f"modelyard run {file} --continue")
 
 
 @contextmanager
