@@ -29,8 +29,6 @@ DIGITS = {"source": "sklearn:digits"}
 PORTS = (4300, 4200)
 """Preferred by our server and Prefect's."""
 
-"""Promised to the user: when nothing of an interrupted or killed run is left."""
-
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
