@@ -4,6 +4,8 @@ VENV ?= .venv
 # PyTorch's wheel index, for example that of its CPU builds; empty takes pip's own.
 TORCH_INDEX ?=
 ARGS ?=
+# Tests at once; those of one file run one after the other.
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -18,7 +20,7 @@ run: $(VENV)/.flow
 	$(BIN)/modelyard run examples/digits.yaml $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

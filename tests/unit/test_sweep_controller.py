@@ -368,7 +368,10 @@ def test_stopping_a_sweep_leaves_no_job(
     def script(program: Program) -> Evidence | None:
         if program.key.task == "0":
             return complete(program)
-        of.journal.update_sweep(SWEEP, desired=desired)
+        if TrialState.COMPLETE in of.trials():
+            of.journal.update_sweep(SWEEP, desired=desired)
+        else:
+            program.again()
         return None
 
     with house(tmp_path) as of:
