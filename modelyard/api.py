@@ -83,12 +83,14 @@ class SweepRequest(Wire):
         owner: of a local run; None for a sweep that outlives its starter.
         flow_run: Prefect's id, None until a flow takes the sweep on.
         tags: lineage known to the client: ``git_commit``, ``git_dirty``, ``user``, ``file``.
+        code: BLAKE3 of the uploaded archive of the user's own code, None without such.
     """
 
     experiment: dict[str, Any]
     owner: Owner | None = None
     flow_run: str | None = None
     tags: dict[str, str] = {}
+    code: str | None = None
 
 
 class Counts(Wire):
@@ -128,6 +130,7 @@ class TrialView(Wire):
         seconds: time in launches so far.
         launches: how many there were.
         run: MLflow run id.
+        waiting: what its launch waits for, in the scheduler's own words; empty when for nothing.
     """
 
     number: int
@@ -141,15 +144,17 @@ class TrialView(Wire):
     launches: int = 0
     run: str | None = None
     failure: FailureView | None = None
+    waiting: str = ""
 
 
 class StageView(Wire):
-    """One stage: what it came to and how long it took."""
+    """One stage: what it came to and how long it took; ``waiting`` as of a trial."""
 
     stage: str
     state: StageState
     started_at: float
     seconds: float
+    waiting: str = ""
     outcome: dict[str, Any] = {}
     failure: FailureView | None = None
 

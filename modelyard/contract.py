@@ -40,6 +40,7 @@ class Variable(StrEnum):
     TOKEN = "MODELYARD_TOKEN"  # the sweep's token, where the server asks for one
     SCRATCH = "MODELYARD_SCRATCH"  # a folder of this launch's own for spool and temporary files
     TERMINATION = "MODELYARD_TERMINATION"  # file for the last message; Kubernetes keeps 4 KiB
+    CACHE = "MODELYARD_CACHE"  # a folder that launches of one node share, for what is fetched
 
 
 class Stage(StrEnum):
@@ -125,10 +126,12 @@ class Document(Wire):
     Args:
         experiment: the validated experiment, every default filled in.
         store: base URI under which this sweep's artifacts lie.
+        code: URI of the committed folder with the user's own code, None without such.
     """
 
     experiment: dict[str, Any]
     store: str
+    code: str | None = None
 
     @property
     def digest(self) -> str:

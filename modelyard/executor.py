@@ -7,10 +7,10 @@ over every implementation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelyard.contract import LaunchKey, TrialSpec
 
@@ -68,12 +68,50 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a launch may run, and as whom: what the file says for a cluster. Here it is void.
+
+    Args:
+        project: of the experiment; decides the namespace.
+        node_selector: labels that the node must have.
+        tolerations: taints that are borne, as Kubernetes writes them.
+        queue: name of Kueue's LocalQueue.
+        priority_class: name of a priority class.
+        service_account: of the pod; it never gets a token of it.
+        image: of the trial; None takes the installation's.
+        image_pull_secrets: names of secrets.
+        env: further variables of the user's.
+        volumes: Kubernetes volumes, each with a key ``mount_path`` (and ``read_only``).
+        labels: of Job and pod; may hold ``{sweep}``, ``{trial}``, ``{launch}``.
+        annotations: the same.
+        avoid: names of nodes on which this task failed for no fault of its own.
+        deadline_seconds: longest life of the pod, None for none.
+    """
+
+    project: str = "default"
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    queue: str | None = None
+    priority_class: str | None = None
+    service_account: str | None = None
+    image: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    avoid: tuple[str, ...] = ()
+    deadline_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
-    """One launch to start: what runs, how much it needs, and its environment.
+    """One launch to start: what runs, how much it needs, where, and its environment.
 
     Args:
         spec: sent in the environment variable ``MODELYARD_TRIAL``.
         resources: enforced by the executor.
+        placement: where it may run.
         environment: further variables (server address); secrets go by reference where the
             backend has such.
         grace_seconds: between SIGTERM and SIGKILL when it is stopped.
@@ -82,6 +120,7 @@ class LaunchRequest:
     spec: TrialSpec
     resources: Resources
     environment: dict[str, str]
+    placement: Placement = Placement()
     grace_seconds: float = 5.0
 
 
@@ -110,12 +149,38 @@ class Change:
     gone: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What ``parallel: auto`` is computed from.
+
+    Args:
+        cores: CPU cores that launches share.
+        devices: GPUs that launches share.
+        slots: launches at once where neither can be known, as on a cluster; None where they can.
+    """
+
+    cores: int
+    devices: int = 0
+    slots: int | None = None
+
+
+class TokenIssuer(Protocol):
+    """Makes the token with which the launches of one sweep speak to the intake."""
+
+    async def issue(self, sweep: str) -> str:
+        """A new token of a sweep, in plain; the one before is void from now on."""
+
+
 class AlreadyLaunched(Exception):
     """A launch of this key exists with another spec digest. Never retried: it is a bug."""
 
 
 class Executor(Protocol):
     """Starts, watches and ends launches. Methods are coroutines of one event loop."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """What there is to share; known before the first launch."""
 
     async def launch(self, requests: tuple[LaunchRequest, ...]) -> None:
         """Start launches; several in one call may share a device (fused trials).
@@ -133,8 +198,13 @@ class Executor(Protocol):
     async def clean(self, key: LaunchKey) -> None:
         """Forget an ended launch; ends it first if it runs. Unknown keys are no error."""
 
+    async def retire(self, sweep: str) -> None:
+        """Free what the launches of a sweep shared (its token); the sweep has ended."""
+
     def watch(self) -> AsyncIterator[Snapshot | Change]:
         """A Snapshot, then every Change, for ever; a Snapshot again after a gap."""
 
     async def close(self) -> None:
-        """End every launch (SIGTERM, then SIGKILL after a second) and free what it holds."""
+        """Free what it holds. Launches that are processes of this machine are ended (SIGTERM,
+        then SIGKILL after a second); those of a cluster go on and are adopted by the next server.
+        """

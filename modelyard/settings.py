@@ -6,8 +6,9 @@ Every variable is ``MODELYARD_`` and the field's name in capitals.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,6 +19,33 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         Path(".modelyard"), description="Folder that holds everything of an embedded installation."
+    )
+    server: str | None = Field(
+        None,
+        description="Address of a cluster's Modelyard server; set, `run` goes there by default.",
+    )
+    api_key: SecretStr | None = Field(
+        None, description="Key that CLI and flows show; a server that has one refuses others."
+    )
+    host: str = Field("127.0.0.1", description="Address on which the server listens.")
+    hosts: tuple[str, ...] = Field(
+        (), description="Further names by which the server is called (a JSON list)."
+    )
+    address: str | None = Field(
+        None, description="Address at which trials reach the server; where it listens when unset."
+    )
+    executor: Literal["local", "kubernetes"] = Field(
+        "local", description="Where launches run: processes of this machine, or Jobs."
+    )
+    database: SecretStr | None = Field(
+        None,
+        description="postgresql+psycopg2://… of journal and study; SQLite in the home when unset.",
+    )
+    store: str | None = Field(
+        None, description="s3://bucket/prefix of the artifacts; a folder in the home when unset."
+    )
+    tracking: str | None = Field(
+        None, description="Address of an MLflow server; SQLite in the home when unset."
     )
     lease_seconds: float = Field(10.0, gt=0, description="Age at which a server's lease is void.")
     owner_seconds: float = Field(
@@ -43,6 +71,36 @@ class Settings(BaseSettings):
     def paths(self) -> Paths:
         """The files under ``home``."""
         return Paths(self.home.expanduser().absolute())
+
+    @property
+    def journal_url(self) -> str:
+        """SQLAlchemy URL of the journal; may hold a password."""
+        return self._database or f"sqlite:///{self.paths.journal}"
+
+    @property
+    def study_url(self) -> str:
+        """SQLAlchemy URL of Optuna's storage; may hold a password."""
+        return self._database or f"sqlite:///{self.paths.optuna}"
+
+    @property
+    def store_base(self) -> str:
+        """Base URI of the artifacts."""
+        return (self.store or self.paths.artifacts.as_uri()).rstrip("/")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and versions."""
+        return self.tracking or f"sqlite:///{self.paths.mlflow}"
+
+    @property
+    def tracking_artifacts(self) -> str:
+        """URI or folder below which MLflow's experiments keep their artifacts."""
+        base = self.store_base
+        return f"{base}/mlflow" if self.store else str(self.paths.mlflow_artifacts)
+
+    @property
+    def _database(self) -> str | None:
+        return None if self.database is None else self.database.get_secret_value()
 
 
 class Paths:

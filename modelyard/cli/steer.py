@@ -74,9 +74,9 @@ def migrate_command() -> None:
     from modelyard.registry.tracking import Tracking
 
     out = console()
-    migrate(f"sqlite:///{paths.journal}")
+    migrate(settings.journal_url)
     print_line(f"{paths.journal} is up to date", out)
-    Tracking(f"sqlite:///{paths.mlflow}", str(paths.mlflow_artifacts)).open()
+    Tracking(settings.tracking_uri, settings.tracking_artifacts).open()
     print_line(f"{paths.mlflow} is up to date", out)
 
 

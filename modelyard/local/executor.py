@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from modelyard.contract import LaunchKey
 from modelyard.executor import (
     AlreadyLaunched,
+    Capacity,
     Change,
     Evidence,
     Job,
@@ -64,6 +65,11 @@ class LocalExecutor:
         self._ready = False
         self._closing = asyncio.Event()
 
+    @property
+    def capacity(self) -> Capacity:
+        """See ``Executor.capacity``."""
+        return Capacity(cores=len(os.sched_getaffinity(0)), devices=len(self._devices))
+
     def start(self) -> None:
         """Start the fork server ahead of the first launch; repeated calls do nothing."""
         if self._keeper is None and not self._closing.is_set():
@@ -102,6 +108,9 @@ class LocalExecutor:
             self._tell(launched.job, gone=True)
         scratch = Files.of(key, self._paths).scratch
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def retire(self, sweep: str) -> None:
+        """See ``Executor.retire``: launches of this machine share nothing."""
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """See ``Executor.watch``. Ends when the executor is closed."""

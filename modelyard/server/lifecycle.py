@@ -115,7 +115,7 @@ async def _hold(
     paths = settings.paths
     started_for = service_file.own(paths)
     changes = Changes(asyncio.get_running_loop())
-    url = f"sqlite:///{paths.journal}"
+    url = settings.journal_url
     await asyncio.to_thread(migrate, url)
     journal = LiveJournal(Database(url), lease_seconds=settings.lease_seconds, changes=changes)
     epoch = await stack.enter_async_context(
@@ -144,7 +144,7 @@ def build(
 ) -> Core:
     """All parts of a server, none of them started."""
     paths = settings.paths
-    tracking = Tracking(f"sqlite:///{paths.mlflow}", str(paths.mlflow_artifacts))
+    tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
     library = Library(tracking, paths)
     measures = Measures()
     stages = Stages(

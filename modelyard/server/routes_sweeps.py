@@ -63,9 +63,7 @@ def create_sweep(core: CoreOf, request: SweepRequest) -> SweepView:
     """Make a sweep, or find the one of the request's flow run."""
     experiment = experiment_from(request.experiment)
     _check(experiment)
-    document = Document(
-        experiment=experiment.to_document(), store=core.settings.paths.artifacts.as_uri()
-    )
+    document = Document(experiment=experiment.to_document(), store=core.settings.store_base)
     whole = request.model_copy(update={"experiment": document.experiment})
     return reading.sweep(core.journal, core.journal.create_sweep(_new_id(), whole, document))
 

@@ -13,7 +13,6 @@ from modelyard.errors import Interrupted, ModelyardError
 from modelyard.executor import Executor
 from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow
-from modelyard.local import gpus
 from modelyard.server import handover
 from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
@@ -75,7 +74,6 @@ class Stages:
         self._board = JobBoard(
             executor,
             environment={Variable.SERVER.value: address},
-            devices=len(gpus.installed()),
             grace_seconds=settings.grace_seconds,
         )
         self._watch: asyncio.Task[None] | None = None

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard.contract import Stop
-from modelyard.executor import JobPhase
+from modelyard.executor import Capacity, JobPhase
 from modelyard.journal.rows import LaunchRow
 from modelyard.sweep.world import LaunchView, Policy, TaskView
 
 _LOADING_PHASES = (None, "loading", "compiling")
 
 
-def parallel_trials(asked: int | str, *, cores: int, threads: int, devices: int, gpus: int) -> int:
+def parallel_trials(asked: int | str, capacity: Capacity, *, threads: int, gpus: int) -> int:
     """Trials at once.
 
     Args:
         asked: ``budget.parallel``, a number or ``auto``.
-        cores: CPU cores of the machine.
+        capacity: what the trials share.
         threads: CPU threads of one trial.
-        devices: GPUs of the machine.
         gpus: GPUs that one trial uses where there are any.
 
     Returns:
@@ -27,14 +26,18 @@ def parallel_trials(asked: int | str, *, cores: int, threads: int, devices: int,
     """
     if isinstance(asked, int):
         return asked
-    if devices and gpus:
-        return max(1, devices // gpus)
-    return max(1, cores // threads)
+    if capacity.slots is not None:
+        return capacity.slots
+    if capacity.devices and gpus:
+        return max(1, capacity.devices // gpus)
+    return max(1, capacity.cores // threads)
 
 
-def crowd_note(parallel: int, *, cores: int, threads: int) -> str | None:
-    """The sentence for more trials at once than the machine has room for; None where they fit."""
-    if parallel * threads <= max(cores, threads):
+def crowd_note(parallel: int, capacity: Capacity, *, threads: int) -> str | None:
+    """The sentence for more trials at once than the machine has room for; None where they fit,
+    or where GPUs or a scheduler decide how many run."""
+    cores = capacity.cores
+    if capacity.devices or capacity.slots is not None or parallel * threads <= max(cores, threads):
         return None
     each = "" if threads == 1 else f" with {threads} threads each"
     return f"{parallel} trials at once{each} on {cores} cores: each is slower than it were alone."

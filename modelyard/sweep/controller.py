@@ -23,7 +23,7 @@ from modelyard.sweep.patience import patiently, patiently_in
 from modelyard.sweep.reconciler import Boundary, Reconciler
 from modelyard.sweep.study import SweepStudy
 from modelyard.sweep.trials import TrialWork
-from modelyard.sweep.work import resources_of
+from modelyard.sweep.work import placement_of, resources_of
 from modelyard.sweep.world import Finish, Policy
 
 HOUR = 3600.0
@@ -61,7 +61,7 @@ class SweepController:
         self._journal = journal
         self._board = board
         self._settings = settings
-        self._storage = storage or f"sqlite:///{settings.paths.optuna}"
+        self._storage = storage or settings.study_url
         self._boundary = boundary
         self._reconciler: Reconciler | None = None
 
@@ -134,7 +134,8 @@ class SweepController:
             study=study,
             thread=thread,
             policy=policy,
-            resources=resources_of(experiment.resources, devices=self._board.devices),
+            resources=resources_of(experiment.resources, self._board.capacity),
+            placement=placement_of(experiment),
             inputs={"snapshot": stages["prepare"].outcome["snapshot"]},
             store=document.store,
         )
@@ -144,15 +145,12 @@ class SweepController:
     async def _policy(self, study: SweepStudy) -> Policy:
         budget, resources = self._experiment.budget, self._experiment.resources
         trials = budget.trials if study.cells is None else study.cells
+        capacity = self._board.capacity
         parallel = parallel_trials(
-            budget.parallel,
-            cores=self._board.cores,
-            threads=resources.threads,
-            devices=self._board.devices,
-            gpus=resources.gpus,
+            budget.parallel, capacity, threads=resources.threads, gpus=resources.gpus
         )
         await self._announce(trials, parallel)
-        gpus = min(resources.gpus, self._board.devices)
+        gpus = resources_of(resources, capacity).gpus
         return Policy(
             trials=trials,
             parallel=parallel,
@@ -171,9 +169,9 @@ class SweepController:
         if trials < wanted:
             notes.append(f"The grid has {trials} cells: {trials} trials run instead of {wanted}.")
         crowded = crowd_note(
-            parallel, cores=self._board.cores, threads=self._experiment.resources.threads
+            parallel, self._board.capacity, threads=self._experiment.resources.threads
         )
-        if crowded is not None and not self._board.devices:
+        if crowded is not None:
             notes.append(crowded)
         await patiently(self._journal.update_sweep, self._sweep.id, trials=trials)
         for note in notes:

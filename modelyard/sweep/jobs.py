@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping
 
 from modelyard.contract import LaunchKey, TrialSpec
 from modelyard.executor import (
+    Capacity,
     Change,
     Executor,
     Job,
     JobPhase,
     LaunchRequest,
+    Placement,
     Resources,
     Snapshot,
 )
@@ -31,8 +32,6 @@ class JobBoard:
     Args:
         executor: where launches run.
         environment: what every launch gets (the server's address).
-        cores: CPU cores of the machine, for ``parallel: auto``.
-        devices: GPUs of the machine.
         grace_seconds: between SIGTERM and SIGKILL.
     """
 
@@ -41,18 +40,19 @@ class JobBoard:
         executor: Executor,
         *,
         environment: Mapping[str, str],
-        cores: int | None = None,
-        devices: int = 0,
         grace_seconds: float = 3.0,
     ) -> None:
         self._executor = executor
         self._environment = dict(environment)
-        self.cores = cores or len(os.sched_getaffinity(0))
-        self.devices = devices
         self._grace_seconds = grace_seconds
         self._jobs: dict[LaunchKey, Job] = {}
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._synced = asyncio.Event()
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the launches share."""
+        return self._executor.capacity
 
     async def run(self) -> None:
         """Follow the executor until cancelled; a watch that breaks is begun anew."""
@@ -78,11 +78,12 @@ class JobBoard:
         listeners.append(listener)
         return lambda: listeners.remove(listener)
 
-    async def launch(self, spec: TrialSpec, resources: Resources) -> None:
+    async def launch(self, spec: TrialSpec, resources: Resources, placement: Placement) -> None:
         """Start a launch; one that is there already is success."""
         request = LaunchRequest(
             spec=spec,
             resources=resources,
+            placement=placement,
             environment=self._environment,
             grace_seconds=self._grace_seconds,
         )
@@ -99,6 +100,10 @@ class JobBoard:
         """Let the executor forget an ended launch."""
         await self._executor.clean(key)
         self._jobs.pop(key, None)
+
+    async def retire(self, sweep: str) -> None:
+        """Let the executor free what a sweep's launches shared."""
+        await self._executor.retire(sweep)
 
     def _take(self, item: Snapshot | Change) -> None:
         if isinstance(item, Change):

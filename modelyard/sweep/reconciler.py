@@ -247,7 +247,7 @@ class Reconciler:
     async def _launch_one(self, action: Launch, spec: TrialSpec) -> None:
         self._boundary(action, "between")
         # Each on its own: an executor may let those of one call share a device.
-        await self._board.launch(spec, self._work.resources)
+        await self._board.launch(spec, self._work.resources, self._work.placement)
         self._boundary(action, "after")
 
     async def _halt(self, action: Halt) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.api import Desired, FailureView, StageState, TrialState
 from modelyard.contract import LaunchKey, Scalar, Stage, Stop, TrialResult, TrialSpec
 from modelyard.errors import ModelyardError
-from modelyard.executor import Resources
+from modelyard.executor import Capacity, Placement, Resources
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
@@ -18,7 +18,7 @@ from modelyard.store import join
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.reconciler import Boundary, Reconciler
-from modelyard.sweep.work import Task, resources_of
+from modelyard.sweep.work import Task, placement_of, resources_of
 from modelyard.sweep.world import Finish, Outcome, Policy, Record, Tell
 
 
@@ -91,7 +91,7 @@ class StageController:
             folder=join(document.store, "sweeps", self._sweep.id, self._order.stage),
             journal=self._journal,
             settings=self._settings,
-            devices=self._board.devices,
+            capacity=self._board.capacity,
         )
         self._reconciler = Reconciler(
             sweep=self._sweep.id,
@@ -120,11 +120,12 @@ class StageWork:
         folder: str,
         journal: Journal,
         settings: Settings,
-        devices: int,
+        capacity: Capacity,
     ) -> None:
         experiment = Experiment.model_validate(sweep.experiment)
         self.metric = None
-        self.resources: Resources = resources_of(experiment.resources, devices=devices)
+        self.resources: Resources = resources_of(experiment.resources, capacity)
+        self.placement: Placement = placement_of(experiment)
         self._sweep = sweep
         self._seed = experiment.seed
         self._order = order

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from modelyard.api import Desired, FailureView, StageState, TrialState
 from modelyard.contract import LaunchKey, Stage, TrialResult, TrialSpec
-from modelyard.executor import Resources
+from modelyard.executor import Placement, Resources
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
@@ -43,10 +43,12 @@ class TrialWork:
         thread: ThreadPoolExecutor,
         policy: Policy,
         resources: Resources,
+        placement: Placement,
         inputs: dict[str, str],
         store: str,
     ) -> None:
         self.resources = resources
+        self.placement = placement
         self.metric = f"validation_{experiment.objective[0].metric}"
         self._sweep = sweep
         self._experiment = experiment

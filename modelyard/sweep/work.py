@@ -8,7 +8,7 @@ from typing import Protocol
 
 from modelyard.api import Desired, TrialState
 from modelyard.contract import LaunchKey, TrialSpec
-from modelyard.executor import Resources
+from modelyard.executor import Capacity, Placement, Resources
 from modelyard.experiment import model
 from modelyard.sweep.world import Finish, Policy, Record, Tell
 
@@ -41,6 +41,9 @@ class Work(Protocol):
     @property
     def resources(self) -> Resources: ...
 
+    @property
+    def placement(self) -> Placement: ...
+
     def tasks(self) -> Sequence[Task]: ...
 
     def policy(self, desired: Desired) -> Policy: ...
@@ -58,18 +61,40 @@ class Work(Protocol):
     async def finish(self, action: Finish) -> None: ...
 
 
-def resources_of(wanted: model.Resources, *, devices: int) -> Resources:
-    """What one launch needs here: GPUs only as far as the machine has any.
+def resources_of(wanted: model.Resources, capacity: Capacity) -> Resources:
+    """What one launch needs: on this machine GPUs only as far as it has any.
 
     Args:
         wanted: the experiment's section.
-        devices: GPUs of this machine.
+        capacity: what the executor has to share.
     """
+    known = capacity.slots is None
     return Resources(
         cpus=wanted.cpus,
         threads=wanted.threads,
         memory_bytes=memory_bytes(wanted.memory),
-        gpus=min(wanted.gpus, devices),
+        gpus=min(wanted.gpus, capacity.devices) if known else wanted.gpus,
+    )
+
+
+def placement_of(experiment: model.Experiment) -> Placement:
+    """Where the launches of an experiment may run, as its file says."""
+    wanted = experiment.resources
+    hours = experiment.budget.trial_hours
+    return Placement(
+        project=experiment.project,
+        node_selector=wanted.node_selector,
+        tolerations=wanted.tolerations,
+        queue=wanted.queue,
+        priority_class=wanted.priority_class,
+        service_account=wanted.service_account,
+        image=wanted.image,
+        image_pull_secrets=wanted.image_pull_secrets,
+        env=wanted.env,
+        volumes=wanted.volumes,
+        labels=wanted.labels,
+        annotations=wanted.annotations,
+        deadline_seconds=None if hours is None else hours * 3600,
     )
 
 

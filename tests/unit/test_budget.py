@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.api import TrialState
 from modelyard.contract import LaunchKey, Stage, Stop, TrialResult, TrialSpec
-from modelyard.executor import Job, JobPhase
+from modelyard.executor import Capacity, Job, JobPhase
 from modelyard.experiment.model import Objective
 from modelyard.journal.rows import LaunchRow, TrialRow
 from modelyard.sweep.budget import busy_seconds, crowd_note, overdue, parallel_trials
@@ -36,15 +36,19 @@ def test_parallel_fits_the_machine(
     asked: int | str, cores: int, threads: int, devices: int, gpus: int, expected: int
 ) -> None:
     """auto is cores by threads, or GPUs by GPUs of a trial; a number stands as it is."""
-    found = parallel_trials(asked, cores=cores, threads=threads, devices=devices, gpus=gpus)
+    found = parallel_trials(
+        asked, Capacity(cores=cores, devices=devices), threads=threads, gpus=gpus
+    )
     assert found == expected
 
 
 def test_a_crowd_is_said_only_where_there_is_one() -> None:
     """Four trials on two cores are a crowd; one trial with more threads than cores isn't."""
-    assert crowd_note(2, cores=2, threads=1) is None
-    assert crowd_note(1, cores=2, threads=4) is None
-    note = crowd_note(4, cores=2, threads=1)
+    here = Capacity(cores=2)
+    assert crowd_note(2, here, threads=1) is None
+    assert crowd_note(1, here, threads=4) is None
+    assert crowd_note(4, Capacity(cores=2, slots=10), threads=1) is None
+    note = crowd_note(4, here, threads=1)
     assert note is not None
     assert note.startswith("4 trials at once on 2 cores")
 

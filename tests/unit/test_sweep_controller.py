@@ -29,7 +29,7 @@ from modelyard.contract import (
     TrialResult,
 )
 from modelyard.data.card import DataCard
-from modelyard.executor import Change, Evidence, Job, JobPhase, LaunchRequest, Snapshot
+from modelyard.executor import Capacity, Change, Evidence, Job, JobPhase, LaunchRequest, Snapshot
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal, migrate
 from modelyard.models.families import FAMILIES
@@ -87,6 +87,10 @@ class ScriptedExecutor:
     queues: list[asyncio.Queue[Change]] = field(default_factory=list)
     most: int = 0
     news: Callable[[], None] = lambda: None
+    capacity: Capacity = field(default_factory=lambda: Capacity(cores=2))
+
+    async def retire(self, sweep: str) -> None:
+        """These launches share nothing."""
 
     async def launch(self, requests: tuple[LaunchRequest, ...]) -> None:
         for request in requests:
@@ -201,7 +205,7 @@ async def attempt(
     order: StageOrder | None = None,
 ) -> Finish:
     """One life of the server: board and controller, until the end or a crash."""
-    board = JobBoard(executor, environment={}, cores=2)
+    board = JobBoard(executor, environment={})
     following = asyncio.create_task(board.run())
     common: Any = {
         "sweep": of.journal.sweep(SWEEP),

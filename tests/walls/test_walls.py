@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "prefect": ("flows/", "tasks/", "cli/"),
     "sqlalchemy": ("journal/", "sweep/study"),
     "alembic": ("journal/",),
-    "boto3": ("store.py",),
+    "boto3": ("store/s3.py",),
     "kubernetes": ("k8s/client.py",),
     "fastapi": ("server/", "serve/"),
     "uvicorn": ("server/", "serve/"),
