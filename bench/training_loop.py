@@ -25,7 +25,7 @@ from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.experiment.model import Data, Experiment, Model, Train
 from modelyard.models.cnn import Cnn
 from modelyard.models.families import FAMILIES
-from modelyard.store import store_for
+from modelyard.store.store import store_for
 from modelyard.train.fit import FitJob, fit
 from modelyard.train.reporting import PhaseName
 

@@ -12,7 +12,8 @@ from modelyard.data.partition import partition
 from modelyard.data.snapshot import write_snapshot
 from modelyard.errors import DigestMismatch
 from modelyard.experiment.model import Data
-from modelyard.store import Store, join, writing
+from modelyard.store.disk import writing
+from modelyard.store.store import Store, join
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from modelyard.data.card import DataCard
 from modelyard.data.rows import Column, Rows
 from modelyard.data.split import Parts
 from modelyard.errors import DigestMismatch
-from modelyard.store import Entry, digest_file, verify
+from modelyard.store.manifest import Entry, digest_file, verify
 
 FORMAT = 1
 FILE = "snapshot.json"

@@ -27,7 +27,7 @@ from modelyard.errors import DigestMismatch, ModelyardError
 from modelyard.models.classical import load_classical
 from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
 from modelyard.models.families import FAMILIES
-from modelyard.store import digest_file
+from modelyard.store.manifest import digest_file
 
 DESCRIPTION = "model.json"
 

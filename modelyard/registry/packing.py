@@ -15,7 +15,8 @@ from modelyard.data.card import DataCard
 from modelyard.data.rows import Rows
 from modelyard.registry import signature
 from modelyard.registry.tracking import SWEEP, Tracking
-from modelyard.store import MANIFEST, read_manifest, store_for
+from modelyard.store.manifest import MANIFEST, read_manifest
+from modelyard.store.store import store_for
 
 LOADER = "modelyard.models.pyfunc"
 PACKED = "data/model"

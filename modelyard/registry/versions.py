@@ -10,7 +10,8 @@ from modelyard.api import GateView, VersionView
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.registry import packing
 from modelyard.registry.tracking import Tracking
-from modelyard.store import read_manifest, store_for
+from modelyard.store.manifest import read_manifest
+from modelyard.store.store import store_for
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -9,7 +9,7 @@ from modelyard.journal.rows import SweepRow
 from modelyard.registry.register import Candidate
 from modelyard.server import handover
 from modelyard.server.live import LiveJournal
-from modelyard.store import store_for
+from modelyard.store.store import store_for
 
 
 def candidate_of(journal: LiveJournal, sweep: SweepRow) -> Candidate:

@@ -14,7 +14,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.settings import Settings
-from modelyard.store import join
+from modelyard.store.store import join
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.reconciler import Boundary, Reconciler

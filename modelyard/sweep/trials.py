@@ -14,7 +14,7 @@ from modelyard.executor import Placement, Resources
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
-from modelyard.store import join
+from modelyard.store.store import join
 from modelyard.sweep.patience import patiently, patiently_in
 from modelyard.sweep.study import Asked, SweepStudy
 from modelyard.sweep.winner import choose_winner

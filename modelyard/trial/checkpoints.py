@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.errors import DigestMismatch
-from modelyard.store import Store, join
+from modelyard.store.store import Store, join
 
 KEPT_NEWEST = 2
 """The newest may turn out damaged; then the one before it is needed."""

@@ -8,7 +8,7 @@ from modelyard.errors import ModelyardError
 from modelyard.evaluate import outcome
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import Predictor, load
-from modelyard.store import Store
+from modelyard.store.store import Store
 
 
 def evaluate(

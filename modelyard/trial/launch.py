@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from modelyard.contract import Exit, Failure, Phase, TrialResult
 from modelyard.errors import Fenced, InputError, ServerRefused
 from modelyard.experiment.model import Experiment
-from modelyard.store import join, store_for
+from modelyard.store.store import join, store_for
 from modelyard.trial.assignment import Assignment
 from modelyard.trial.checkpoints import Checkpoints, Resumption, newest_whole
 from modelyard.trial.facts import peak_memory_bytes, started

@@ -14,7 +14,7 @@ from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
-from modelyard.store import Store, join
+from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
 
 

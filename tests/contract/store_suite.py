@@ -9,7 +9,8 @@ from threading import Barrier
 import pytest
 
 from modelyard.errors import DigestMismatch, ModelyardError
-from modelyard.store import Store, join, read_manifest
+from modelyard.store.manifest import read_manifest
+from modelyard.store.store import Store, join
 
 
 def files(folder: Path, **content: bytes) -> Path:

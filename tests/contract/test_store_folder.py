@@ -7,7 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from modelyard.store import FolderStore, Store
+from modelyard.store.folder import FolderStore
+from modelyard.store.store import Store
 from tests.contract.store_suite import StoreContract
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from modelyard.contract import Exit, LaunchKey, Stage, Stop, TrialResult, Variable
 from modelyard.executor import Job, LaunchRequest
-from modelyard.store import FolderStore, join
+from modelyard.store.folder import FolderStore
+from modelyard.store.store import join
 from tests.contract.executor_suite import Bench, has_ended
 from tests.support.local_bench import local_bench
 

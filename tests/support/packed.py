@@ -15,7 +15,7 @@ from modelyard.experiment.model import Data
 from modelyard.models.classical import ClassicalEstimator, build_classical, flatten
 from modelyard.models.families import FAMILIES
 from modelyard.models.packed import pack
-from modelyard.store import store_for
+from modelyard.store.store import store_for
 
 PLANS = ("basic", "pro", "team")
 

@@ -22,7 +22,7 @@ from modelyard.data.snapshot import open_snapshot, write_snapshot
 from modelyard.data.split import Parts
 from modelyard.errors import DigestMismatch
 from modelyard.experiment.model import Data
-from modelyard.store import FolderStore
+from modelyard.store.folder import FolderStore
 
 CSV = "age,region,joined,y\n" + "".join(
     f"{20 + i},{['north', 'south', 'größer', ''][i % 4]},2024-01-{i % 28 + 1:02},{'pq'[i % 2]}\n"

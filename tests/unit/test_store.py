@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import store as module
 from modelyard.errors import DigestMismatch, InputError, ModelyardError
-from modelyard.store import FolderStore, digest_file, join, store_for
+from modelyard.store import manifest as module
+from modelyard.store.folder import FolderStore
+from modelyard.store.manifest import digest_file
+from modelyard.store.store import join, store_for
 
 
 def folder(path: Path, content: bytes = b"one") -> Path:

@@ -21,7 +21,7 @@ from modelyard.errors import (
     ServerRefused,
     ServerUnreachable,
 )
-from modelyard.store import writing
+from modelyard.store.disk import writing
 from modelyard.train.errors import Diverged, Stopped
 from modelyard.trial.failures import exit_code, failure_of
 from modelyard.trial.stopping import Stopping

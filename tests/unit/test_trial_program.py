@@ -12,7 +12,8 @@ import pytest
 
 from modelyard.contract import Document, Exit, LaunchKey, Stage, TrialSpec, Variable
 from modelyard.errors import DigestMismatch, Fenced, InputError, ServerRefused, ServerUnreachable
-from modelyard.store import FolderStore, join
+from modelyard.store.folder import FolderStore
+from modelyard.store.store import join
 from modelyard.trial.assignment import read_assignment
 from modelyard.trial.checkpoints import Checkpoints, newest_whole
 from modelyard.trial.intake import Intake as Client
