@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
-import string
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
@@ -19,17 +17,12 @@ from modelyard.api import (
     SweepView,
     TrialView,
 )
-from modelyard.contract import Document, Wire
-from modelyard.errors import ExperimentError, InputError
-from modelyard.evaluate.catalogue import METRICS
-from modelyard.experiment.catalogue import Catalogue
-from modelyard.experiment.check import check
-from modelyard.experiment.load import experiment_from
-from modelyard.experiment.model import Experiment
+from modelyard.contract import Wire
+from modelyard.errors import InputError
 from modelyard.journal.rows import SweepRow
-from modelyard.models.families import FAMILIES
 from modelyard.server import reading, views
 from modelyard.server.core import Core, CoreOf
+from modelyard.server.runs import make_sweep
 from modelyard.server.supervisor import Conflict
 
 ROUTER = APIRouter(prefix="/v1/sweeps")
@@ -61,11 +54,7 @@ class ReasonBody(Wire):
 @ROUTER.post("")
 def create_sweep(core: CoreOf, request: SweepRequest) -> SweepView:
     """Make a sweep, or find the one of the request's flow run."""
-    experiment = experiment_from(request.experiment)
-    _check(experiment)
-    document = Document(experiment=experiment.to_document(), store=core.settings.store_base)
-    whole = request.model_copy(update={"experiment": document.experiment})
-    return reading.sweep(core.journal, core.journal.create_sweep(_new_id(), whole, document))
+    return reading.sweep(core.journal, make_sweep(core, request))
 
 
 @ROUTER.get("")
@@ -173,17 +162,6 @@ def stage(core: CoreOf, reference: str, stage: StageName) -> StageView:
     return reading.stage(core.journal, _find(core, reference).id, stage)
 
 
-def _check(experiment: Experiment) -> None:
-    """All that can be told without a look at the data, which the prepare stage takes."""
-    family = experiment.model.family
-    known = Catalogue(
-        families=FAMILIES, metrics=METRICS, chosen=family if family in FAMILIES else None
-    )
-    mistakes = check(experiment, known)
-    if mistakes:
-        raise ExperimentError("experiment", mistakes)
-
-
 async def _want(core: Core, reference: str, desired: Desired, reason: str) -> SweepView:
     found = await asyncio.to_thread(_find, core, reference)
     row = await core.supervisor.want(found.id, desired, reason, actor="client")
@@ -193,11 +171,6 @@ async def _want(core: Core, reference: str, desired: Desired, reason: str) -> Sw
 def _find(core: Core, reference: str) -> SweepRow:
     """By id or name; an id goes before a name, and before the word for the newest of all."""
     return core.journal.sweep(None if reference == "newest" else reference)
-
-
-def _new_id() -> str:
-    alphabet = string.ascii_lowercase + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(8))
 
 
 def _tag(core: Core, sweep: str) -> str:
