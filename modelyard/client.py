@@ -7,7 +7,6 @@ again through its service file.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +22,6 @@ from modelyard.api import (
     Health,
     LogPage,
     Owner,
-    Problem,
     ServingView,
     StageState,
     StageView,
@@ -33,12 +31,10 @@ from modelyard.api import (
     TrialView,
     VersionView,
 )
+from modelyard.connection import RETRY_SECONDS, Connection, recorded_address
 from modelyard.contract import Document, Wire
 from modelyard.errors import (
-    ExperimentError,
     Interrupted,
-    Mistake,
-    ServerRefused,
     ServerUnreachable,
 )
 from modelyard.settings import Settings
@@ -49,13 +45,7 @@ COALESCE_SECONDS = 0.2
 WAIT_SECONDS = 10
 """How long the server may hold a long poll."""
 
-SILENCE_SECONDS = 45.0
-"""A stream that is quiet for longer is dead: the server's heartbeat comes three times as often."""
-
-RETRY_SECONDS = 0.2
-
 Answer = TypeVar("Answer", bound=Wire)
-Value = TypeVar("Value")
 
 
 class Client:
@@ -75,10 +65,7 @@ class Client:
     def __init__(
         self, address: str, *, service: Path | None = None, patience_seconds: float = 15.0
     ) -> None:
-        self.address = address
-        self._service = service
-        self._patience = patience_seconds
-        self._http = _connection(address)
+        self._connection = Connection(address, service=service, patience_seconds=patience_seconds)
 
     @classmethod
     def connect(cls, settings: Settings, *, patience_seconds: float = 15.0) -> Client:
@@ -88,7 +75,7 @@ class Client:
             ServerUnreachable: no server of this home is recorded.
         """
         file = settings.paths.service("server")
-        address = _recorded_address(file)
+        address = recorded_address(file)
         if address is None:
             raise ServerUnreachable(
                 f"no Modelyard server runs for {settings.paths.home}; "
@@ -109,7 +96,12 @@ class Client:
 
     def close(self) -> None:
         """Free the connections."""
-        self._http.close()
+        self._connection.close()
+
+    @property
+    def address(self) -> str:
+        """Base URL at which the server was met last."""
+        return self._connection.address
 
     # sweeps
 
@@ -123,7 +115,10 @@ class Client:
 
     def sweeps(self) -> list[SweepView]:
         """The newest hundred sweeps, newest first."""
-        return [SweepView.model_validate(row) for row in self._send("GET", "/v1/sweeps").json()]
+        return [
+            SweepView.model_validate(row)
+            for row in self._connection.send("GET", "/v1/sweeps").json()
+        ]
 
     def sweep(self, reference: str | None = None) -> SweepView:
         """A sweep by id, the newest of a name, or the newest of all."""
@@ -143,11 +138,11 @@ class Client:
         Raises:
             ServerRefused: 409 when somebody else owns the sweep by now.
         """
-        self._send("POST", f"/v1/sweeps/{sweep}/owner", json=_owner(owner))
+        self._connection.send("POST", f"/v1/sweeps/{sweep}/owner", json=_owner(owner))
 
     def release_owner(self, sweep: str) -> None:
         """End the ownership in good order; the sweep is left as it is."""
-        self._send("DELETE", f"/v1/sweeps/{sweep}/owner")
+        self._connection.send("DELETE", f"/v1/sweeps/{sweep}/owner")
 
     def attach_flow_run(self, sweep: str, flow_run: str) -> SweepView:
         """Tie the sweep to a Prefect flow run, whose cancellation then cancels it."""
@@ -164,7 +159,7 @@ class Client:
 
     def trials(self, sweep: str) -> list[TrialView]:
         """The trials of a sweep by number."""
-        answer = self._send("GET", f"/v1/sweeps/{sweep}/trials")
+        answer = self._connection.send("GET", f"/v1/sweeps/{sweep}/trials")
         return [TrialView.model_validate(row) for row in answer.json()]
 
     def logs(self, sweep: str, task: str | None = None, after: int = 0) -> LogPage:
@@ -197,12 +192,12 @@ class Client:
         Raises:
             Interrupted: the sweep was interrupted before the stage ended.
         """
-        view = self._patiently(lambda: self.run_stage(sweep, stage))
+        view = self._connection.patiently(lambda: self.run_stage(sweep, stage))
         if view.state is not StageState.RUNNING:
             return view
         for tag, seen in self._follow(sweep):
             if tag.fresh_server:
-                self._patiently(lambda: self.run_stage(sweep, stage))
+                self._connection.patiently(lambda: self.run_stage(sweep, stage))
             if on_change is not None:
                 on_change(seen)
             view = next((s for s in seen.stages if s.stage == stage), view)
@@ -236,43 +231,43 @@ class Client:
                     after, heard = event.id, time.monotonic()
                     yield event
             except ServerUnreachable:
-                if time.monotonic() - heard > self._patience:
+                if time.monotonic() - heard > self._connection.patience_seconds:
                     raise
-                self._relocate()
+                self._connection.relocate()
             time.sleep(RETRY_SECONDS)
 
     # models
 
     def versions(self, name: str) -> list[VersionView]:
         """The registered versions of a model, newest first."""
-        answer = self._send("GET", f"/v1/models/{name}")
+        answer = self._connection.send("GET", f"/v1/models/{name}")
         return [VersionView.model_validate(row) for row in answer.json()]
 
     def rollback(self, name: str) -> ServingView:
         """Serve the version that was champion before."""
-        answer = self._send("POST", f"/v1/models/{name}/rollback", timeout=120.0)
+        answer = self._connection.send("POST", f"/v1/models/{name}/rollback", timeout=120.0)
         return ServingView.model_validate_json(answer.content)
 
     def servings(self) -> list[ServingView]:
         """The model servers of this installation that run."""
-        answer = self._send("GET", "/v1/servings")
+        answer = self._connection.send("GET", "/v1/servings")
         return [ServingView.model_validate(row) for row in answer.json()]
 
     # the server itself
 
     def health(self) -> Health:
         """Whether the server and what it depends on are well; also when they aren't."""
-        answer = self._send("GET", "/readyz", accepted=(503,))
+        answer = self._connection.send("GET", "/readyz", accepted=(503,))
         return Health.model_validate_json(answer.content)
 
     def shutdown(self) -> None:
         """End the server; its trials stop with a checkpoint."""
-        self._send("POST", "/v1/shutdown")
+        self._connection.send("POST", "/v1/shutdown")
 
     # how it is done
 
     def _get(self, path: str, model: type[Answer], params: dict[str, str] | None = None) -> Answer:
-        return model.model_validate_json(self._send("GET", path, params=params).content)
+        return model.model_validate_json(self._connection.send("GET", path, params=params).content)
 
     def _post(
         self,
@@ -282,69 +277,31 @@ class Client:
         content: dict[str, Any] | None = None,
     ) -> Answer:
         sent = content if body is None else body.model_dump(mode="json")
-        return model.model_validate_json(self._send("POST", path, json=sent).content)
-
-    def _send(
-        self, method: str, path: str, *, accepted: tuple[int, ...] = (), **options: Any
-    ) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise _unreachable(self.address, error) from error
-        if answer.status_code >= 400 and answer.status_code not in accepted:
-            raise _refused(answer)
-        return answer
+        return model.model_validate_json(self._connection.send("POST", path, json=sent).content)
 
     def _follow(self, sweep: str) -> Iterator[tuple[_Tag, SweepView]]:
         """Views with their tags for ever; bears a server that is away for a while."""
         tag = _Tag("")
         while True:
-            answer = self._patiently(partial(self._poll, f"/v1/sweeps/{sweep}", tag))
+            answer = self._connection.patiently(partial(self._poll, f"/v1/sweeps/{sweep}", tag))
             if answer.status_code == httpx.codes.NOT_MODIFIED:
                 continue
             tag = _Tag(answer.headers.get("etag", ""), before=tag)
             yield tag, SweepView.model_validate_json(answer.content)
             time.sleep(COALESCE_SECONDS)
 
-    def _patiently(self, call: Callable[[], Value]) -> Value:
-        """Call again while the server is away, for a while, wherever it answers by then."""
-        begun = time.monotonic()
-        while True:
-            try:
-                return call()
-            except ServerUnreachable:
-                if time.monotonic() - begun > self._patience:
-                    raise
-            time.sleep(RETRY_SECONDS)
-            self._relocate()
-
     def _poll(self, path: str, tag: _Tag) -> httpx.Response:
         headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": tag.value}
-        return self._send("GET", path, headers=headers if tag.value else {})
+        return self._connection.send("GET", path, headers=headers if tag.value else {})
 
     def _stream(self, sweep: str | None, after: int) -> Iterator[EventView | None]:
         """Events of one connection; None when the server says that no more will come."""
         params = {"after": str(after), **({"sweep": sweep} if sweep else {})}
-        timeout = httpx.Timeout(5.0, read=SILENCE_SECONDS)
-        try:
-            with self._http.stream("GET", "/v1/events", params=params, timeout=timeout) as answer:
-                if answer.status_code >= 400:
-                    answer.read()
-                    raise _refused(answer)
-                for line in answer.iter_lines():
-                    if line == "event: end":
-                        yield None
-                    elif line.startswith("data: {"):
-                        yield EventView.model_validate_json(line.removeprefix("data: "))
-        except httpx.TransportError as error:
-            raise _unreachable(self.address, error) from error
-
-    def _relocate(self) -> None:
-        """Take the address that the service file has now, if it is another."""
-        address = None if self._service is None else _recorded_address(self._service)
-        if address is not None and address != self.address:
-            self._http.close()
-            self.address, self._http = address, _connection(address)
+        for line in self._connection.lines("/v1/events", params):
+            if line == "event: end":
+                yield None
+            elif line.startswith("data: {"):
+                yield EventView.model_validate_json(line.removeprefix("data: "))
 
 
 class _Tag:
@@ -356,41 +313,5 @@ class _Tag:
         self.fresh_server = before is not None and before.epoch not in ("", self.epoch)
 
 
-def _connection(address: str) -> httpx.Client:
-    return httpx.Client(
-        base_url=address,
-        timeout=httpx.Timeout(30.0, connect=5.0),
-        # Proxies of the environment are not asked: the server is on this machine. Loading the
-        # certificates takes 20 ms, which an http:// address can do without.
-        trust_env=False,
-        verify=address.startswith("https://"),
-    )
-
-
-def _recorded_address(file: Path) -> str | None:
-    try:
-        return str(json.loads(file.read_text())["address"]) or None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _owner(owner: Owner | None) -> dict[str, Any]:
     return {"owner": None if owner is None else owner.model_dump(mode="json")}
-
-
-def _unreachable(address: str, error: httpx.TransportError) -> ServerUnreachable:
-    return ServerUnreachable(
-        f"the Modelyard server at {address} doesn't answer ({error}); "
-        "`modelyard up` or `modelyard run` starts it again"
-    )
-
-
-def _refused(answer: httpx.Response) -> ServerRefused | ExperimentError:
-    try:
-        problem = Problem.model_validate_json(answer.content)
-    except ValueError:
-        problem = Problem(error=f"the server answered {answer.status_code}: {answer.text[:200]}")
-    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and problem.mistakes:
-        mistakes = (Mistake(**{**m, "valid": tuple(m.get("valid", ()))}) for m in problem.mistakes)
-        return ExperimentError("experiment", tuple(mistakes))
-    return ServerRefused(answer.status_code, problem.error)
