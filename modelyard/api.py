@@ -84,6 +84,7 @@ class SweepRequest(Wire):
         flow_run: Prefect's id, None until a flow takes the sweep on.
         tags: lineage known to the client: ``git_commit``, ``git_dirty``, ``user``, ``file``.
         code: BLAKE3 of the uploaded archive of the user's own code, None without such.
+        notes: sentences that the user should see, known before it begins.
     """
 
     experiment: dict[str, Any]
@@ -91,6 +92,16 @@ class SweepRequest(Wire):
     flow_run: str | None = None
     tags: dict[str, str] = {}
     code: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class RunRequest(Wire):
+    """Asks for a sweep whose flow the server has Prefect run; see ``SweepRequest``."""
+
+    experiment: dict[str, Any]
+    tags: dict[str, str] = {}
+    code: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Counts(Wire):

@@ -127,6 +127,11 @@ class Journal:
         with self._writing() as (connection, now):
             return sweeps.change(connection, now, sweep, wanted, actor)
 
+    def release_flow_run(self, sweep: str) -> SweepRow:
+        """Let go of a sweep's flow run, so that it can be given another."""
+        with self._writing() as (connection, now):
+            return sweeps.release_flow_run(connection, now, sweep)
+
     def set_owner(self, sweep: str, owner: Owner | None) -> None:
         """Give the sweep to a process, or to nobody."""
         with self._writing() as (connection, now):

@@ -38,7 +38,7 @@ def create(
             desired=Desired.RUNNING,
             message="",
             created_at=now,
-            notes="[]",
+            notes=json.dumps(request.notes),
             owner=None if request.owner is None else request.owner.model_dump_json(),
             owner_renewed_at=None if request.owner is None else now,
             flow_run=request.flow_run,
@@ -110,6 +110,20 @@ def change(
     connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(**values))
     detail = json.dumps({k: str(v) for k, v in values.items() if k != "ended_at"})
     audit.add(connection, at=now, actor=actor, action="change", subject=sweep, detail=detail)
+    return get(connection, sweep)
+
+
+def release_flow_run(connection: Connection, now: float, sweep: str) -> SweepRow:
+    """Let go of a sweep's flow run; the tag ``earlier_flow_run`` keeps its id."""
+    row = get(connection, sweep)
+    if row.flow_run is None:
+        return row
+    tags = json.dumps({**row.tags, "earlier_flow_run": row.flow_run})
+    connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(flow_run=None, tags=tags))
+    detail = json.dumps({"flow_run": row.flow_run})
+    audit.add(
+        connection, at=now, actor="client", action="release flow run", subject=sweep, detail=detail
+    )
     return get(connection, sweep)
 
 
