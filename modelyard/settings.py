@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     tracking: str | None = Field(
         None, description="Address of an MLflow server; SQLite in the home when unset."
     )
+    deployment: str = Field(
+        "pipeline/cluster", description="Prefect deployment whose flow runs lead a cluster's runs."
+    )
     lease_seconds: float = Field(10.0, gt=0, description="Age at which a server's lease is void.")
     owner_seconds: float = Field(
         3.0, gt=0, description="Silence after which the run that owns a sweep counts as gone."

@@ -127,10 +127,10 @@ class Journal:
         with self._writing() as (connection, now):
             return sweeps.change(connection, now, sweep, wanted, actor)
 
-    def release_flow_run(self, sweep: str) -> SweepRow:
-        """Let go of a sweep's flow run, so that it can be given another."""
+    def await_flow_run(self, sweep: str, deployment: str) -> SweepRow:
+        """Have a new flow run of a deployment lead the sweep, as its tags then say."""
         with self._writing() as (connection, now):
-            return sweeps.release_flow_run(connection, now, sweep)
+            return sweeps.await_flow_run(connection, now, sweep, deployment)
 
     def set_owner(self, sweep: str, owner: Owner | None) -> None:
         """Give the sweep to a process, or to nobody."""

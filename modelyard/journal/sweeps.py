@@ -113,16 +113,17 @@ def change(
     return get(connection, sweep)
 
 
-def release_flow_run(connection: Connection, now: float, sweep: str) -> SweepRow:
-    """Let go of a sweep's flow run; the tag ``earlier_flow_run`` keeps its id."""
+def await_flow_run(connection: Connection, now: float, sweep: str, deployment: str) -> SweepRow:
+    """Have a new flow run of a deployment lead the sweep from now on, told by its tags.
+
+    The tag ``earlier_flow_run`` keeps the id of the one before, whose place stands empty.
+    """
     row = get(connection, sweep)
-    if row.flow_run is None:
-        return row
-    tags = json.dumps({**row.tags, "earlier_flow_run": row.flow_run})
+    earlier = {} if row.flow_run is None else {"earlier_flow_run": row.flow_run}
+    tags = json.dumps({**row.tags, "deployment": deployment, **earlier})
     connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(flow_run=None, tags=tags))
-    detail = json.dumps({"flow_run": row.flow_run})
     audit.add(
-        connection, at=now, actor="client", action="release flow run", subject=sweep, detail=detail
+        connection, at=now, actor="client", action="await flow run", subject=sweep, detail=tags
     )
     return get(connection, sweep)
 

@@ -19,7 +19,13 @@ from modelyard.errors import (
     LeaseLost,
     ModelyardError,
 )
-from modelyard.server import routes_launches, routes_models, routes_operations, routes_sweeps
+from modelyard.server import (
+    routes_launches,
+    routes_models,
+    routes_operations,
+    routes_runs,
+    routes_sweeps,
+)
 from modelyard.server.core import Core
 from modelyard.server.supervisor import Conflict
 
@@ -40,7 +46,8 @@ def create_app(core: Core) -> FastAPI:
     """The program over a running server's parts."""
     app = FastAPI(title="Modelyard", version=modelyard.__version__, redirect_slashes=False)
     app.state.core = core
-    for routes in (routes_sweeps, routes_launches, routes_models, routes_operations):
+    rooms = (routes_sweeps, routes_runs, routes_launches, routes_models, routes_operations)
+    for routes in rooms:
         app.include_router(routes.ROUTER)
     app.add_exception_handler(ModelyardError, _ours)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -16,8 +16,10 @@ from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.server.measures import Measures
 from modelyard.server.owners import OwnerWatch
+from modelyard.server.prefect_rest import Prefect
 from modelyard.server.stages import Stages
 from modelyard.server.stream import Stream
+from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
 from modelyard.settings import Settings
 
@@ -46,6 +48,8 @@ class Core:
     stages: Stages
     supervisor: Supervisor
     owners: OwnerWatch
+    prefect: Prefect
+    submitter: Submitter
     health: Callable[[], Health]
     shutdown: Callable[[str], None]
     hosts: frozenset[str] = field(default=frozenset({"127.0.0.1", "localhost", "[::1]"}))

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-from pathlib import Path
-
-import httpx
 
 from modelyard.api import Desired, SweepState
 from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.server.live import LiveJournal
+from modelyard.server.prefect_rest import FlowRunState, Prefect
 from modelyard.server.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
-
-CANCELLED = ("CANCELLING", "CANCELLED")
-"""Prefect's state types that mean somebody wants the flow run to end."""
 
 
 class FlowWatch:
@@ -29,22 +22,13 @@ class FlowWatch:
     Args:
         journal: knows which sweep has which flow run.
         supervisor: carries a cancellation out.
-        service: Prefect's service file; ``PREFECT_API_URL`` goes before it.
-        http: the connection to Prefect.
+        prefect: asked what became of a flow run.
     """
 
-    def __init__(
-        self,
-        journal: LiveJournal,
-        supervisor: Supervisor,
-        *,
-        service: Path,
-        http: httpx.AsyncClient,
-    ) -> None:
+    def __init__(self, journal: LiveJournal, supervisor: Supervisor, prefect: Prefect) -> None:
         self._journal = journal
         self._supervisor = supervisor
-        self._service = service
-        self._http = http
+        self._prefect = prefect
         self._seen: set[tuple[str, str]] = set()
 
     async def watch(self) -> None:
@@ -60,7 +44,7 @@ class FlowWatch:
 
     async def look(self) -> None:
         """Cancel the sweeps whose flow run was cancelled or deleted."""
-        api = prefect_api(self._service)
+        api = self._prefect.api
         if api is None:
             return
         for row in await asyncio.to_thread(self._journal.sweeps):
@@ -74,39 +58,13 @@ class FlowWatch:
 
     async def _reason(self, api: str, flow_run: str) -> str | None:
         """Why the sweep is to end, None where Prefect doesn't say so, or says nothing."""
-        try:
-            answer = await self._http.get(f"{api}/flow_runs/{flow_run}")
-        except httpx.TransportError:
-            return None
-        if answer.status_code == httpx.codes.OK:
-            self._seen.add((api, flow_run))
-        # A server that never knew the run (another database) says 404 too: that is no deletion.
-        if answer.status_code == httpx.codes.NOT_FOUND and (api, flow_run) in self._seen:
+        state = await self._prefect.state(flow_run)
+        # A server that never knew the run (another database) has none of its id either: that is
+        # no deletion.
+        if state is FlowRunState.UNKNOWN and (api, flow_run) in self._seen:
             return f"its flow run {flow_run} was deleted in Prefect"
-        return _cancelled(answer, flow_run)
-
-
-def prefect_api(service: Path) -> str | None:
-    """Base URL of Prefect's REST API, None where no Prefect is known."""
-    address = os.environ.get("PREFECT_API_URL", "")
-    if not address:
-        try:
-            address = str(json.loads(service.read_text())["address"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-    address = address.rstrip("/")
-    if not address:
+        if state is FlowRunState.CANCELLED:
+            return f"its flow run {flow_run} was cancelled in Prefect"
+        if state in (FlowRunState.GOING, FlowRunState.OVER):
+            self._seen.add((api, flow_run))
         return None
-    return address if address.endswith("/api") else f"{address}/api"
-
-
-def _cancelled(answer: httpx.Response, flow_run: str) -> str | None:
-    if answer.status_code != httpx.codes.OK:
-        return None
-    try:
-        state = answer.json()["state"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    if isinstance(state, dict) and state.get("type") in CANCELLED:
-        return f"its flow run {flow_run} was cancelled in Prefect"
-    return None

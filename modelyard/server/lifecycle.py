@@ -30,13 +30,18 @@ from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.server.measures import Measures
 from modelyard.server.owners import OwnerWatch
+from modelyard.server.prefect_rest import Prefect
 from modelyard.server.stages import Stages
 from modelyard.server.stream import Stream
+from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
 from modelyard.server.web import HOST, Web, listen
 from modelyard.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+PREFECT_SECONDS = 5.0
+"""Longest that Prefect may take for one answer."""
 
 LAST_WORDS_SECONDS = 0.5
 """How long the recorder may go on at the end; the next server writes what is left."""
@@ -155,6 +160,9 @@ def build(
         address=address,
     )
     supervisor = Supervisor(journal, stages)
+    prefect = Prefect(
+        paths.service("prefect"), httpx.AsyncClient(trust_env=False, timeout=PREFECT_SECONDS)
+    )
     changes.listen(stages.wake)
     return Core(
         settings=settings,
@@ -177,6 +185,8 @@ def build(
             run=run,
             shutdown=ending.ask,
         ),
+        prefect=prefect,
+        submitter=Submitter(journal, prefect),
         health=Checks(journal=journal, stages=stages, paths=paths, epoch=epoch).look,
         shutdown=ending.ask,
     )
@@ -194,18 +204,13 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     # seconds; woken by each event it would take the interpreter from those who wait for them.
     core.recorder.start()
     stack.push_async_callback(asyncio.to_thread, core.recorder.stop, LAST_WORDS_SECONDS)
-    http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=5.0))
-    flows = FlowWatch(
-        core.journal,
-        core.supervisor,
-        service=core.settings.paths.service("prefect"),
-        http=http,
-    )
+    stack.push_async_callback(core.prefect.close)
+    flows = FlowWatch(core.journal, core.supervisor, core.prefect)
     core.stages.start()
     stack.push_async_callback(core.stages.close)
     stack.push_async_callback(core.supervisor.close)
     await core.supervisor.resume()
-    for watch in (core.owners.watch(), flows.watch()):
+    for watch in (core.owners.watch(), flows.watch(), core.submitter.watch()):
         await stack.enter_async_context(_running(watch, core.shutdown))
 
 

@@ -60,6 +60,11 @@ class LiveJournal(Journal):
         self._changes.notify(sweep)
         return row
 
+    def await_flow_run(self, sweep: str, deployment: str) -> SweepRow:
+        row = super().await_flow_run(sweep, deployment)
+        self._changes.notify(sweep)
+        return row
+
     def set_owner(self, sweep: str, owner: Owner | None) -> None:
         super().set_owner(sweep, owner)
         self._changes.notify(sweep)

@@ -12,7 +12,8 @@ import pytest
 
 from modelyard.api import SweepState
 from modelyard.server.changes import Changes
-from modelyard.server.flowwatch import FlowWatch, prefect_api
+from modelyard.server.flowwatch import FlowWatch
+from modelyard.server.prefect_rest import Prefect, prefect_api
 from modelyard.server.supervisor import Supervisor
 from tests.unit.serverkit import ToldRunner, add_sweep, open_journal
 
@@ -44,7 +45,8 @@ def states(folder: Path, *answers: httpx.Response | Answer) -> tuple[list[SweepS
         seen = []
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
             supervisor = Supervisor(journal, ToldRunner(journal))
-            watch = FlowWatch(journal, supervisor, service=folder / "prefect.json", http=http)
+            prefect = Prefect(folder / "prefect.json", http)
+            watch = FlowWatch(journal, supervisor, prefect)
             for _ in answers:
                 await watch.look()
                 seen.append(journal.sweep(sweep).state)
