@@ -14,6 +14,10 @@ from typing import Any, Protocol
 
 from modelyard.contract import LaunchKey, TrialSpec
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Say to numerical libraries, as they are loaded, how many threads a launch has. Every executor
+sets them alike, because the number of threads decides a trial's numbers."""
+
 
 class JobPhase(StrEnum):
     """What an executor sees of one launch."""
@@ -68,6 +72,14 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """The value of a variable that isn't written down: one key of a Secret, by reference."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where a launch may run, and as whom: what the file says for a cluster. Here it is void.
 
@@ -80,7 +92,7 @@ class Placement:
         service_account: of the pod; it never gets a token of it.
         image: of the trial; None takes the installation's.
         image_pull_secrets: names of secrets.
-        env: further variables of the user's.
+        env: further variables of the user's, each a value or where a Secret holds it.
         volumes: Kubernetes volumes, each with a key ``mount_path`` (and ``read_only``).
         labels: of Job and pod; may hold ``{sweep}``, ``{trial}``, ``{launch}``.
         annotations: the same.
@@ -96,7 +108,7 @@ class Placement:
     service_account: str | None = None
     image: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str | SecretKey] = field(default_factory=dict)
     volumes: tuple[Mapping[str, Any], ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

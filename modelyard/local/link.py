@@ -12,12 +12,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from modelyard.executor import THREAD_VARIABLES
 from modelyard.local.protocol import WORD, Order, Word, line
 
 PROGRAM = "modelyard.local.forkserver"
 """The module that is the fork server."""
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 """A process that forks must have one thread; numerical libraries start theirs when loaded."""
 
 
