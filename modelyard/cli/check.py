@@ -20,6 +20,7 @@ from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space, grid_cells
 from modelyard.experiment.unread import unread_note
+from modelyard.experiment.void import void_note
 from modelyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _checked(
         notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
     if unread := catalogue.family and unread_note(experiment, catalogue.family, space):
         notes += (unread,)
+    if Settings().server is None and (void := void_note(experiment)):
+        notes += (void,)
     return CheckedExperiment(
         file=path, experiment=whole, card=card, catalogue=catalogue, trials=trials, notes=notes
     )

@@ -9,13 +9,14 @@ from modelyard.errors import Mistake
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.rules.case import Case
+from modelyard.experiment.rules.cluster import check_cluster
 from modelyard.experiment.rules.columns import check_columns
 from modelyard.experiment.rules.family import check_family
 from modelyard.experiment.rules.metrics import check_metrics
 from modelyard.experiment.rules.search import check_search
 from modelyard.experiment.rules.space import check_space
 
-RULES = (check_columns, check_family, check_metrics, check_search, check_space)
+RULES = (check_columns, check_family, check_metrics, check_search, check_space, check_cluster)
 """In the order in which their mistakes are told where no file gives one."""
 
 

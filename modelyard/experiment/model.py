@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
+from modelyard.experiment.resources import Resources
 from modelyard.experiment.search import Pruner, Search
 from modelyard.experiment.section import Section
 
@@ -154,35 +155,6 @@ class Train(Section):
     checkpoint_every: int = Field(1, ge=1, description="Epochs between two checkpoints.")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the fit.")
     compile: bool = Field(False, description="Compile the network.")
-
-
-class Resources(Section):
-    """What one trial needs."""
-
-    gpus: int = Field(1, ge=0, description="GPUs; requested on a cluster, used here where present.")
-    nodes: int = Field(1, ge=1, description="Nodes of one trial.")
-    cpus: float = Field(1, gt=0, description="CPU cores.")
-    threads: int = Field(1, ge=1, description="CPU threads of a trial.")
-    memory: str = Field(
-        "2Gi",
-        pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$",
-        description="Memory limit of a trial as Kubernetes writes it.",
-    )
-    node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
-    tolerations: tuple[dict[str, Any], ...] = Field(
-        (), strict=False, description="Taints that are borne."
-    )
-    queue: str | None = Field(None, description="Kueue's LocalQueue.")
-    priority_class: str | None = Field(None, description="Kubernetes priority class.")
-    service_account: str | None = Field(None, description="Service account of the trial's pod.")
-    image: str | None = Field(None, description="Image of the trial.")
-    image_pull_secrets: tuple[str, ...] = Field(
-        (), strict=False, description="Secrets for pulling the image."
-    )
-    env: dict[str, str] = Field({}, description="Further environment of the trial.")
-    volumes: tuple[dict[str, Any], ...] = Field((), strict=False, description="Volumes to mount.")
-    labels: dict[str, str] = Field({}, description="Labels of Job and pod.")
-    annotations: dict[str, str] = Field({}, description="Annotations of Job and pod.")
 
 
 class Gate(Section):

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from modelyard.experiment.keys import fields_of, literals_in, parts, section_in
 from modelyard.experiment.model import Experiment, Gate, Objective
+from modelyard.experiment.resources import EnvSecret
 from modelyard.experiment.rules.search import SCHEDULE_OPTIONS
 from modelyard.experiment.schema import OPTION_DESCRIPTIONS
 from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Parameter
@@ -89,7 +90,7 @@ def _sections(path: str, section: type[Section]) -> Iterator[str]:
         if child is None or child in (Objective, Gate):
             continue
         below = f"{path}.{key}".lstrip(".")
-        yield from _sections(f"{below}.NAME" if child is Parameter else below, child)
+        yield from _sections(f"{below}.NAME" if child in (Parameter, EnvSecret) else below, child)
 
 
 def _section(path: str, section: type[Section], fields: Mapping[str, FieldInfo]) -> str:

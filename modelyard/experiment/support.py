@@ -63,19 +63,6 @@ def _later_source(source: str) -> bool:
     return scheme is not None or source.lower().replace("_", "-") in NAMED_DATASETS
 
 
-def _cluster(*keys: str) -> tuple[Later, ...]:
-    """Keys that only a cluster can follow; empty is all there is until then."""
-    return tuple(
-        Later(
-            key=f"resources.{key}",
-            refused=bool,
-            values="any value",
-            instead="trials run on this machine, so leave the key out",
-        )
-        for key in keys
-    )
-
-
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
@@ -110,12 +97,6 @@ LATER: tuple[Later, ...] = (
         instead="simple",
     ),
     Later(
-        key="budget.waiting_hours",
-        refused=lambda value: value != 24,
-        values="any but the default",
-        instead="nothing waits on this machine, so leave the key out",
-    ),
-    Later(
         key="train.loss",
         refused=_is_in("bce", "huber"),
         values="bce, huber",
@@ -141,26 +122,7 @@ LATER: tuple[Later, ...] = (
     ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
-    Later(
-        key="resources.cpus",
-        refused=lambda value: value != 1,
-        values="any but the default",
-        instead="resources.threads says how many cores a trial uses on this machine",
-    ),
     Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),
-    *_cluster(
-        "node_selector",
-        "tolerations",
-        "queue",
-        "priority_class",
-        "service_account",
-        "image",
-        "image_pull_secrets",
-        "env",
-        "volumes",
-        "labels",
-        "annotations",
-    ),
     Later(
         key="gates.*.slice",
         refused=bool,
@@ -244,12 +206,10 @@ def _searched(experiment: Experiment) -> Iterator[tuple[Later, Loc, Any]]:
 
 
 def _mistake(later: Later, loc: Loc, value: Any, raw: Mapping[str, Any]) -> Mistake:
-    hidden = later.key == "resources.env"  # values of the environment may be secrets
-    what = loc[-1] if hidden or isinstance(value, dict | tuple) else shown(value)
     return Mistake(
         path=wanted(raw, loc).dotted,
-        message=f"{what} is not yet supported; now: {later.instead}",
-        value=None if hidden else value,
+        message=f"{shown(value)} is not yet supported; now: {later.instead}",
+        value=value,
         valid=_listed(later),
     )
 

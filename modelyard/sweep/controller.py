@@ -13,6 +13,7 @@ from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space
+from modelyard.experiment.void import void_note
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.models.families import FAMILIES, resolve
@@ -173,6 +174,9 @@ class SweepController:
         )
         if crowded is not None:
             notes.append(crowded)
+        void = void_note(self._experiment)
+        if void is not None and self._board.capacity.slots is None:
+            notes.append(void)
         await patiently(self._journal.update_sweep, self._sweep.id, trials=trials)
         for note in notes:
             await patiently(self._journal.update_sweep, self._sweep.id, note=note)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from modelyard.api import Desired, TrialState
 from modelyard.contract import LaunchKey, TrialSpec
-from modelyard.executor import Capacity, Placement, Resources
-from modelyard.experiment import model
+from modelyard.executor import Capacity, Placement, Resources, SecretKey
+from modelyard.experiment import resources as written
+from modelyard.experiment.model import Experiment
 from modelyard.sweep.world import Finish, Policy, Record, Tell
 
 
@@ -61,7 +62,7 @@ class Work(Protocol):
     async def finish(self, action: Finish) -> None: ...
 
 
-def resources_of(wanted: model.Resources, capacity: Capacity) -> Resources:
+def resources_of(wanted: written.Resources, capacity: Capacity) -> Resources:
     """What one launch needs: on this machine GPUs only as far as it has any.
 
     Args:
@@ -72,12 +73,12 @@ def resources_of(wanted: model.Resources, capacity: Capacity) -> Resources:
     return Resources(
         cpus=wanted.cpus,
         threads=wanted.threads,
-        memory_bytes=memory_bytes(wanted.memory),
+        memory_bytes=wanted.memory_bytes,
         gpus=min(wanted.gpus, capacity.devices) if known else wanted.gpus,
     )
 
 
-def placement_of(experiment: model.Experiment) -> Placement:
+def placement_of(experiment: Experiment) -> Placement:
     """Where the launches of an experiment may run, as its file says."""
     wanted = experiment.resources
     hours = experiment.budget.trial_hours
@@ -90,7 +91,7 @@ def placement_of(experiment: model.Experiment) -> Placement:
         service_account=wanted.service_account,
         image=wanted.image,
         image_pull_secrets=wanted.image_pull_secrets,
-        env=wanted.env,
+        env={name: _env_value(value) for name, value in wanted.env.items()},
         volumes=wanted.volumes,
         labels=wanted.labels,
         annotations=wanted.annotations,
@@ -98,21 +99,5 @@ def placement_of(experiment: model.Experiment) -> Placement:
     )
 
 
-_UNITS = {
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-}
-
-
-def memory_bytes(quantity: str) -> int:
-    """Bytes of a quantity as Kubernetes writes it: ``512Mi``, ``1.5G``, ``1073741824``."""
-    for unit, size in _UNITS.items():
-        if quantity.endswith(unit):
-            return int(float(quantity.removesuffix(unit)) * size)
-    return int(float(quantity))
+def _env_value(value: str | written.EnvSecret) -> str | SecretKey:
+    return value if isinstance(value, str) else SecretKey(name=value.secret, key=value.key)

@@ -10,10 +10,10 @@ from modelyard.api import TrialState
 from modelyard.contract import LaunchKey, Stage, Stop, TrialResult, TrialSpec
 from modelyard.executor import Capacity, Job, JobPhase
 from modelyard.experiment.model import Objective
+from modelyard.experiment.resources import Resources
 from modelyard.journal.rows import LaunchRow, TrialRow
 from modelyard.sweep.budget import busy_seconds, crowd_note, overdue, parallel_trials
 from modelyard.sweep.winner import choose_winner
-from modelyard.sweep.work import memory_bytes
 from modelyard.sweep.world import LaunchView, Policy, TaskView
 
 KEY = LaunchKey(sweep="abcdefgh", task="0", number=1)
@@ -94,7 +94,7 @@ def test_only_time_in_which_trials_ran_is_charged() -> None:
 )
 def test_memory_is_read_as_kubernetes_writes_it(text: str, expected: int) -> None:
     """Binary and decimal units, and plain bytes."""
-    assert memory_bytes(text) == expected
+    assert Resources(memory=text).memory_bytes == expected
 
 
 def trial(number: int, *values: float, state: TrialState = TrialState.COMPLETE) -> TrialRow:

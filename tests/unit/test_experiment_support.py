@@ -19,7 +19,6 @@ REFUSED = [
     ({"model": "net.py:Net"}, "model"),
     ({"search": {"pruner": "wilcoxon"}}, "search.pruner"),
     ({"search": {"mode": {"name": "health-aware"}}}, "search.mode.name"),
-    ({"budget": {"waiting_hours": 1}}, "budget.waiting_hours"),
     ({"train": {"loss": "bce"}}, "train.loss"),
     ({"train": {"loss": "huber"}}, "train.loss"),
     ({"train": {"optimizer": "muon"}}, "train.optimizer"),
@@ -28,19 +27,7 @@ REFUSED = [
     ({"train": {"precision": "bf16"}}, "train.precision"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),
-    ({"resources": {"cpus": 4}}, "resources.cpus"),
     ({"resources": {"nodes": 2}}, "resources.nodes"),
-    ({"resources": {"node_selector": {"a": "b"}}}, "resources.node_selector"),
-    ({"resources": {"tolerations": [{"key": "a"}]}}, "resources.tolerations"),
-    ({"resources": {"queue": "q"}}, "resources.queue"),
-    ({"resources": {"priority_class": "p"}}, "resources.priority_class"),
-    ({"resources": {"service_account": "s"}}, "resources.service_account"),
-    ({"resources": {"image": "i"}}, "resources.image"),
-    ({"resources": {"image_pull_secrets": ["s"]}}, "resources.image_pull_secrets"),
-    ({"resources": {"env": {"TOKEN": "hunter2"}}}, "resources.env"),
-    ({"resources": {"volumes": [{"name": "v"}]}}, "resources.volumes"),
-    ({"resources": {"labels": {"a": "b"}}}, "resources.labels"),
-    ({"resources": {"annotations": {"a": "b"}}}, "resources.annotations"),
     ({"gates": [{"metric": "f1", "at_least": 0.1, "slice": "a = 1"}]}, "gates.0.slice"),
     ({"deploy": {"target": "kubernetes"}}, "deploy.target"),
     ({"fallback": "local"}, "fallback"),
@@ -52,12 +39,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("raw", "path"), REFUSED)
 def test_what_comes_later_is_refused_with_what_works_now(raw: dict[str, Any], path: str) -> None:
-    """One mistake at the file's own key; values of the environment aren't repeated."""
+    """One mistake at the file's own key."""
     whole = {"name": "a", "data": {"source": "x"}, **raw}
     (mistake,) = unsupported(Experiment.model_validate(whole), whole)
     assert mistake.path == path
     assert "is not yet supported; now: " in mistake.message
-    assert "hunter2" not in repr(mistake)
 
 
 def test_every_row_of_the_table_is_tried_here() -> None:
