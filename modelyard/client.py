@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import SecretStr
 
 from modelyard.api import (
     ENDED,
@@ -22,6 +23,7 @@ from modelyard.api import (
     Health,
     LogPage,
     Owner,
+    RunRequest,
     ServingView,
     StageState,
     StageView,
@@ -42,6 +44,9 @@ from modelyard.settings import Settings
 COALESCE_SECONDS = 0.2
 """Shortest time between two views of a followed sweep."""
 
+PATIENCE_SECONDS = 15.0
+REMOTE_PATIENCE_SECONDS = 300.0
+
 WAIT_SECONDS = 10
 """How long the server may hold a long poll."""
 
@@ -56,6 +61,8 @@ class Client:
         service: the server's service file; where it is asked for the address again when the
             server went away during a wait.
         patience_seconds: how long a wait bears a server that doesn't answer.
+        api_key: shown to a server that asks for one.
+        remote: it isn't this machine's to start.
 
     Raises:
         ServerUnreachable: from every method, when the server doesn't answer.
@@ -63,17 +70,41 @@ class Client:
     """
 
     def __init__(
-        self, address: str, *, service: Path | None = None, patience_seconds: float = 15.0
+        self,
+        address: str,
+        *,
+        service: Path | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        api_key: SecretStr | None = None,
+        remote: bool = False,
     ) -> None:
-        self._connection = Connection(address, service=service, patience_seconds=patience_seconds)
+        self._connection = Connection(
+            address,
+            service=service,
+            patience_seconds=patience_seconds,
+            api_key=api_key,
+            remote=remote,
+        )
 
     @classmethod
-    def connect(cls, settings: Settings, *, patience_seconds: float = 15.0) -> Client:
-        """A client of the home's server, by its service file.
+    def connect(cls, settings: Settings, *, patience_seconds: float | None = None) -> Client:
+        """A client of the server that the settings name, else of the home's own.
+
+        Args:
+            patience_seconds: fifteen seconds for a server of this machine and five minutes for
+                a cluster's, whose pod may be moved, when left out.
 
         Raises:
             ServerUnreachable: no server of this home is recorded.
+            InputError: the settings' address or key can't be used.
         """
+        if settings.server is not None:
+            return cls(
+                settings.server,
+                patience_seconds=patience_seconds or REMOTE_PATIENCE_SECONDS,
+                api_key=settings.api_key,
+                remote=True,
+            )
         file = settings.paths.service("server")
         address = recorded_address(file)
         if address is None:
@@ -81,7 +112,12 @@ class Client:
                 f"no Modelyard server runs for {settings.paths.home}; "
                 "start one with `modelyard up` or `modelyard run FILE`"
             )
-        return cls(address, service=file, patience_seconds=patience_seconds)
+        return cls(
+            address,
+            service=file,
+            patience_seconds=patience_seconds or PATIENCE_SECONDS,
+            api_key=settings.api_key,
+        )
 
     def __enter__(self) -> Client:
         return self
@@ -170,6 +206,25 @@ class Client:
     def document(self, digest: str) -> Document:
         """What all launches of a sweep share, its experiment among it."""
         return self._get(f"/v1/documents/{digest}", Document)
+
+    # runs
+
+    def create_run(self, request: RunRequest) -> SweepView:
+        """Make a sweep whose flow the server has Prefect start.
+
+        Raises:
+            ExperimentError: the experiment has mistakes.
+        """
+        return self._post("/v1/runs", SweepView, request)
+
+    def continue_run(self, sweep: str) -> SweepView:
+        """Let an interrupted or failed sweep go on under a new flow run; one that runs is left
+        alone unless nobody leads it, and a complete one is returned as it is.
+
+        Raises:
+            ServerRefused: 409 when it was cancelled.
+        """
+        return self._post(f"/v1/runs/{sweep}/continue", SweepView)
 
     # stages
 

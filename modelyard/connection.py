@@ -1,6 +1,7 @@
 """One connection to our server: requests, waits that bear its restart, and its refusals.
 
-A server that restarts is found again through its service file.
+A server that restarts is found again: one of this machine through its service file, one of a
+cluster at the same address.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import SecretStr
 
 from modelyard.api import Problem
-from modelyard.errors import ExperimentError, Mistake, ServerRefused, ServerUnreachable
+from modelyard.errors import (
+    ExperimentError,
+    InputError,
+    Mistake,
+    ServerRefused,
+    ServerUnreachable,
+)
 
 SILENCE_SECONDS = 45.0
 """A stream that is quiet for longer is dead: the server's heartbeat comes three times as often."""
 
 RETRY_SECONDS = 0.2
+
+AWAY = (502, 503, 504)
+"""What is answered for a server that is being replaced, or by one whose database is."""
 
 Value = TypeVar("Value")
 
@@ -31,13 +42,28 @@ class Connection:
         address: base URL, ``http://127.0.0.1:4300``.
         service: the server's service file, where it is asked for the address again.
         patience_seconds: how long a wait bears a server that doesn't answer.
+        api_key: shown with each request, where the server asks for one.
+        remote: a cluster's server, which nobody here can start.
+
+    Raises:
+        InputError: address or key can't be used.
     """
 
-    def __init__(self, address: str, *, service: Path | None, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        service: Path | None,
+        patience_seconds: float,
+        api_key: SecretStr | None = None,
+        remote: bool = False,
+    ) -> None:
         self.address = address
         self.patience_seconds = patience_seconds
         self._service = service
-        self._http = _http(address)
+        self._remote = remote
+        self._headers = _authorization(api_key)
+        self._http = _http(address, self._headers)
 
     def close(self) -> None:
         """Free the connections."""
@@ -60,9 +86,9 @@ class Connection:
         try:
             answer = self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise _unreachable(self.address, error) from error
+            raise self._unreachable(error) from error
         if answer.status_code >= 400 and answer.status_code not in accepted:
-            raise _refused(answer)
+            raise self._refused(answer)
         return answer
 
     def patiently(self, call: Callable[[], Value]) -> Value:
@@ -71,8 +97,9 @@ class Connection:
         while True:
             try:
                 return call()
-            except ServerUnreachable:
-                if time.monotonic() - begun > self.patience_seconds:
+            except (ServerUnreachable, ServerRefused) as error:
+                gone = not isinstance(error, ServerRefused) or error.status in AWAY
+                if not gone or time.monotonic() - begun > self.patience_seconds:
                     raise
             time.sleep(RETRY_SECONDS)
             self.relocate()
@@ -89,17 +116,50 @@ class Connection:
             with self._http.stream("GET", path, params=params, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()
-                    raise _refused(answer)
+                    raise self._refused(answer)
                 yield from answer.iter_lines()
         except httpx.TransportError as error:
-            raise _unreachable(self.address, error) from error
+            raise self._unreachable(error) from error
 
     def relocate(self) -> None:
         """Take the address that the service file has now, if it is another."""
         address = None if self._service is None else recorded_address(self._service)
         if address is not None and address != self.address:
             self._http.close()
-            self.address, self._http = address, _http(address)
+            self.address, self._http = address, _http(address, self._headers)
+
+    def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
+        why = str(error) or type(error).__name__
+        remedy = (
+            "see that MODELYARD_SERVER is its address, that it runs, and that it can be reached"
+            if self._remote
+            else "`modelyard up` or `modelyard run` starts it again"
+        )
+        shown = _without_password(self.address)
+        return ServerUnreachable(
+            f"the Modelyard server at {shown} doesn't answer ({why}); {remedy}"
+        )
+
+    def _refused(self, answer: httpx.Response) -> ServerRefused | ExperimentError:
+        problem = _problem(answer)
+        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and problem.mistakes:
+            mistakes = (
+                Mistake(**{**m, "valid": tuple(m.get("valid", ()))}) for m in problem.mistakes
+            )
+            return ExperimentError("experiment", tuple(mistakes))
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            return ServerRefused(answer.status_code, self._unauthorized())
+        return ServerRefused(answer.status_code, problem.error)
+
+    def _unauthorized(self) -> str:
+        what = (
+            "doesn't take the key in" if self._headers else "asks for a key, and there is none in"
+        )
+        return (
+            f"the Modelyard server at {_without_password(self.address)} {what} "
+            "MODELYARD_API_KEY; whoever installed it has it in the Secret modelyard-api-key "
+            "(kubectl get secret modelyard-api-key -o jsonpath='{.data.api-key}' | base64 -d)"
+        )
 
 
 def recorded_address(file: Path) -> str | None:
@@ -110,30 +170,47 @@ def recorded_address(file: Path) -> str | None:
         return None
 
 
-def _http(address: str) -> httpx.Client:
-    return httpx.Client(
-        base_url=address,
-        timeout=httpx.Timeout(30.0, connect=5.0),
-        # Proxies of the environment are not asked: the server is on this machine. Loading the
-        # certificates takes 20 ms, which an http:// address can do without.
-        trust_env=False,
-        verify=address.startswith("https://"),
-    )
-
-
-def _unreachable(address: str, error: httpx.TransportError) -> ServerUnreachable:
-    return ServerUnreachable(
-        f"the Modelyard server at {address} doesn't answer ({error}); "
-        "`modelyard up` or `modelyard run` starts it again"
-    )
-
-
-def _refused(answer: httpx.Response) -> ServerRefused | ExperimentError:
+def _http(address: str, headers: dict[str, str]) -> httpx.Client:
     try:
-        problem = Problem.model_validate_json(answer.content)
+        return httpx.Client(
+            base_url=address,
+            headers=headers,
+            timeout=httpx.Timeout(30.0, connect=5.0),
+            # Proxies of the environment have nothing to do with a server of this machine. Loading
+            # the certificates takes 20 ms, which an http:// address can do without.
+            trust_env=not _is_here(address),
+            verify=address.startswith("https://"),
+        )
+    except httpx.InvalidURL as error:
+        raise InputError(
+            f"{address!r} is no server's address ({error}); write http://HOST:PORT"
+        ) from error
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is of this machine alone."""
+    return address.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:"))
+
+
+def _without_password(address: str) -> str:
+    """An address as it may be shown: it could hold ``user:password@``."""
+    scheme, separator, rest = address.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _authorization(api_key: SecretStr | None) -> dict[str, str]:
+    key = "" if api_key is None else api_key.get_secret_value().strip()
+    if not key:
+        return {}
+    if not (key.isascii() and key.isprintable()):
+        # Checked here, as an HTTP library would quote the whole header in its complaint.
+        raise InputError("the value of MODELYARD_API_KEY is no key: it has unprintable characters")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    try:
+        return Problem.model_validate_json(answer.content)
     except ValueError:
-        problem = Problem(error=f"the server answered {answer.status_code}: {answer.text[:200]}")
-    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and problem.mistakes:
-        mistakes = (Mistake(**{**m, "valid": tuple(m.get("valid", ()))}) for m in problem.mistakes)
-        return ExperimentError("experiment", tuple(mistakes))
-    return ServerRefused(answer.status_code, problem.error)
+        said = f"the server answered {answer.status_code}: {answer.text[:200]}"
+        return Problem(error=said)
