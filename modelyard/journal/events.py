@@ -32,6 +32,7 @@ _INSERT = insert(events)
 
 _LAUNCHES = select(
     tables.launches.c.number,
+    tables.launches.c.started_at,
     tables.launches.c.ended_at,
     tables.launches.c.checkpoint,
     tables.launches.c.result.is_not(None).label("has_result"),
@@ -151,6 +152,8 @@ def _stored(connection: Connection, key: LaunchKey, highest: int, batch: Batch) 
 def _told(launch: Row[Any], fresh: list[Event], now: float) -> dict[str, Any]:
     """What the launch's row learns from its events; receipt is what counts as a beat."""
     values: dict[str, Any] = {"beat_at": now}
+    if launch.started_at is None:
+        values["started_at"] = now
     for event in fresh:
         match event.body:
             case Phase() as phase:

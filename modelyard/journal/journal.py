@@ -232,10 +232,20 @@ class Journal:
         with self._writing() as (connection, now):
             launches.stop(connection, now, key, reason)
 
-    def end_launch(self, key: LaunchKey, failure: FailureView | None = None) -> None:
-        """Write how a launch ended; the first end stays, and later events of it are refused."""
+    def end_launch(
+        self,
+        key: LaunchKey,
+        failure: FailureView | None = None,
+        *,
+        started_at: float | None = None,
+    ) -> None:
+        """Write how a launch ended; the first end stays, and later events of it are refused.
+
+        Args:
+            started_at: when it was seen to run; what it said itself goes before.
+        """
         with self._writing() as (connection, now):
-            launches.end(connection, now, key, failure)
+            launches.end(connection, now, key, failure, started_at)
 
     # events
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Row,
     Update,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -75,12 +76,22 @@ def stop(connection: Connection, now: float, key: LaunchKey, reason: Stop) -> No
     )
 
 
-def end(connection: Connection, now: float, key: LaunchKey, failure: FailureView | None) -> None:
+def end(
+    connection: Connection,
+    now: float,
+    key: LaunchKey,
+    failure: FailureView | None,
+    started_at: float | None,
+) -> None:
     """Write a launch's end; the first stays. From here on its events are refused."""
     connection.execute(
         update(launches)
         .where(*_is(key), launches.c.ended_at.is_(None))
-        .values(ended_at=now, failure=None if failure is None else failure.model_dump_json())
+        .values(
+            ended_at=now,
+            failure=None if failure is None else failure.model_dump_json(),
+            started_at=func.coalesce(launches.c.started_at, started_at),
+        )
     )
 
 
@@ -127,6 +138,7 @@ def _row(row: Row[Any]) -> LaunchRow:
         stop_at=row.stop_at,
         result=None if row.result is None else TrialResult.model_validate_json(row.result),
         said=None if row.said is None else Failure.model_validate_json(row.said),
+        started_at=row.started_at,
         ended_at=row.ended_at,
         failure=None if row.failure is None else FailureView.model_validate_json(row.failure),
         beat_at=row.beat_at,

@@ -95,8 +95,14 @@ class LiveJournal(Journal):
         super().stop_launch(key, reason)
         self._stops.setdefault(key, reason)
 
-    def end_launch(self, key: LaunchKey, failure: FailureView | None = None) -> None:
-        super().end_launch(key, failure)
+    def end_launch(
+        self,
+        key: LaunchKey,
+        failure: FailureView | None = None,
+        *,
+        started_at: float | None = None,
+    ) -> None:
+        super().end_launch(key, failure, started_at=started_at)
         self._stops.pop(key, None)
         self._changes.notify(key.sweep)
 
