@@ -4,8 +4,9 @@ VENV ?= .venv
 # PyTorch's wheel index, for example that of its CPU builds; empty takes pip's own.
 TORCH_INDEX ?=
 ARGS ?=
-# Tests at once; those of one file run one after the other.
-WORKERS ?= 2
+# Tests at once; those of one file run one after the other. More than cores, because the tests
+# of real servers mostly wait.
+WORKERS ?= 4
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -20,7 +21,7 @@ run: $(VENV)/.flow
 	$(BIN)/modelyard run examples/digits.yaml $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

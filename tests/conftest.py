@@ -14,6 +14,11 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / ".modelyard"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for real servers comes first, so that the rest is done meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under ``MODELYARD_TEST_NO_SKIPS`` a skipped test fails the run: its server was promised."""

@@ -1,4 +1,4 @@
-"""``modelyard run``, ``up`` and ``down`` as people type them, in one home, with real servers.
+"""``modelyard run`` as people type it, in one home, with real servers.
 
 The home is shared by the module, because a Prefect server's first start takes long; every test
 has a sweep of its own name.
@@ -12,23 +12,28 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from modelyard.client import Client
-from modelyard.errors import ModelyardError
-from modelyard.local import processes, services
-from modelyard.settings import Paths, Settings
+from modelyard.local import services
+from modelyard.settings import Paths
+from tests.support.home import (
+    DEADLINE_SECONDS,
+    client,
+    command,
+    document,
+    ended_trials,
+    environment,
+    eventually,
+    experiment,
+    living,
+    whole_home,
+)
 
 pytestmark = pytest.mark.integration
-
-DEADLINE_SECONDS = 240.0
 
 INTERRUPT_SECONDS = 5.0
 """What Ctrl-C promises: no process of the run is left by then."""
@@ -58,28 +63,9 @@ train: {{epochs: 30}}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
-    """A home whose processes are all ended when the module is done, which is asserted."""
-    paths = Paths(tmp_path_factory.mktemp("run") / "home")
-    yield paths
-    done = command(paths, "down")
-    assert done.returncode == 0, done.stderr
-    assert living(paths) == []
-
-
-def environment(paths: Paths) -> dict[str, str]:
-    return {**os.environ, "MODELYARD_HOME": str(paths.home), "COLUMNS": "200"}
-
-
-def command(paths: Paths, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command line run to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "modelyard.cli", *arguments],
-        env=environment(paths),
-        cwd=paths.home.parent,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-    )
+    """One home for the module."""
+    with whole_home(tmp_path_factory.mktemp("run")) as paths:
+        yield paths
 
 
 Begin = Callable[..., subprocess.Popen[str]]
@@ -109,50 +95,6 @@ def begin(home: Paths) -> Iterator[Begin]:
         run.wait()
         assert run.stdout is not None
         run.stdout.close()
-
-
-def experiment(paths: Paths, text: str, **values: object) -> Path:
-    file = paths.home.parent / f"{values['name']}.yaml"
-    file.write_text(text.format(**values))
-    return file
-
-
-def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def eventually(
-    condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS
-) -> Any:
-    """What the condition returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            found = condition()
-        except (OSError, ValueError, httpx.HTTPError, psutil.Error, ModelyardError):
-            found = None  # not yet
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
-
-
-def living(paths: Paths) -> list[psutil.Process]:
-    """The processes of a home's services."""
-    return processes.marked(services.MARK, f"{paths.home}|")
-
-
-def client(paths: Paths) -> Client:
-    return Client.connect(Settings(home=paths.home))
-
-
-def ended_trials(paths: Paths, name: str) -> int:
-    """How many trials of a sweep have ended; 0 before there is one."""
-    if services.running("server", paths) is None:
-        return 0
-    with client(paths) as server:
-        return sum(view.counts.ended for view in server.sweeps() if view.name == name)
 
 
 def flow_child(run: subprocess.Popen[str]) -> psutil.Process | None:
@@ -205,55 +147,6 @@ def test_a_refusing_gate_ends_with_3_and_can_be_looked_at(home: Paths) -> None:
     assert command(home, "status", "nobody").returncode == 2
 
 
-def test_ctrl_c_leaves_no_process_and_continue_does_the_rest(home: Paths, begin: Begin) -> None:
-    """Ctrl-C ends all that the run started, within 5 s; --continue keeps what had finished."""
-    assert command(home, "down").returncode == 0
-    file = experiment(home, LONG, name="interrupted")
-    run = begin(file)
-    eventually(lambda: ended_trials(home, "interrupted") >= 1, "a first trial")
-
-    run.send_signal(signal.SIGINT)
-    run.send_signal(signal.SIGINT)
-    eventually(lambda: not living(home), "no process after Ctrl-C", INTERRUPT_SECONDS)
-    said, _ = run.communicate(timeout=DEADLINE_SECONDS)
-
-    assert run.returncode == 130, said
-    assert f"modelyard run {file} --continue" in said
-    kept = int(re.findall(r"(\d) of 3 trials are kept", said)[0])
-    assert kept >= 1
-    other = command(home, "run", str(file), "--continue", "--set", "budget.trials=4")
-    assert (other.returncode, "budget.trials: 3 became 4" in other.stderr) == (2, True)
-    done = command(home, "run", str(file), "--continue", "--json")
-    assert done.returncode == 0, done.stderr
-    assert document(done)["sweep"]["counts"]["complete"] == 3
-    again = command(home, "run", str(file), "--continue", "--json")
-    assert (again.returncode, document(again)["sweep"]["id"]) == (
-        0,
-        document(done)["sweep"]["id"],
-    )
-
-
-def test_a_killed_run_leaves_no_process(home: Paths, begin: Begin) -> None:
-    """After kill -9 of the run its servers, trials and flow end by themselves, within 8 s."""
-    assert command(home, "down").returncode == 0
-    file = experiment(home, LONG, name="killed")
-    run = begin(file)
-    eventually(lambda: ended_trials(home, "killed") >= 1, "a first trial")
-    flow = eventually(lambda: flow_child(run), "the flow")
-
-    run.kill()
-    run.communicate()
-
-    eventually(
-        lambda: not living(home) and not flow.is_running(),
-        "no process after kill -9",
-        KILLED_SECONDS,
-    )
-    status = command(home, "status", "killed", "--json")
-    assert document(status)["state"] == "interrupted"
-    assert "cancelled" in command(home, "cancel", "killed").stdout
-
-
 def test_a_killed_flow_is_started_again(home: Paths, begin: Begin) -> None:
     """The new flow process goes on with the same flow run, and the run ends as if nothing was;
     meanwhile --continue of the running sweep is bad input."""
@@ -293,86 +186,48 @@ def test_a_killed_server_ends_the_run_with_a_line_to_go_on(home: Paths, begin: B
     assert document(done)["sweep"]["counts"]["complete"] == 3
 
 
-def test_up_starts_everything_once_and_runs_deployments(home: Paths) -> None:
-    """A flow run asked for by Prefect's API, in short forms, shows its artifacts and completes."""
-    first, second = command(home, "up", "--json"), command(home, "up")
-
-    assert first.returncode == 0, first.stderr
-    assert second.returncode == 0
-    assert "everything is up already" in second.stdout
-    up = {service["name"]: service["address"] for service in document(first)["services"]}
-    assert set(up) == {"server", "prefect", "worker", "mlflow"}
-    assert httpx.get(up["mlflow"], trust_env=False).status_code == 200
-    flow_run = asked_for(
-        up["prefect"],
-        {"name": "by-api", "data": {"source": "sklearn:iris"}, "model": "random-forest"}
-        | {"budget": {"trials": 2}, "search": {"sampler": "random", "pruner": "none"}},
-    )
-    state = eventually(lambda: final_state(up["prefect"], flow_run), "the flow run's end")
-    assert state["type"] == "COMPLETED", state
-    kinds = {artifact["type"] for artifact in artifacts(up["prefect"], flow_run)}
-    assert {"progress", "table"} <= kinds
-
-
-def test_cancelling_in_prefect_cancels_the_sweep(home: Paths) -> None:
-    """The trials end with their flow run."""
-    assert command(home, "up").returncode == 0
-    prefect = services.running("prefect", home)
-    assert prefect is not None
-    flow_run = asked_for(
-        prefect.address,
-        {"name": "cancelled-there", "data": {"source": "sklearn:digits"}, "model": "mlp"}
-        | {"budget": {"trials": 50}, "train": {"epochs": 30}},
-    )
-    eventually(lambda: ended_trials(home, "cancelled-there") >= 1, "a first trial")
-
-    httpx.post(
-        f"{prefect.address}/api/flow_runs/{flow_run}/set_state",
-        json={"state": {"type": "CANCELLING"}},
-        trust_env=False,
-    ).raise_for_status()
-
-    with client(home) as server:
-        ended = list(server.follow(server.sweep("cancelled-there").id))[-1]
-    assert ended.state == "cancelled"
-    assert eventually(lambda: final_state(prefect.address, flow_run), "its end")["type"] == (
-        "CANCELLED"
-    )
-
-
-def test_down_ends_every_process(home: Paths) -> None:
-    """Nothing of the home lives afterwards, so nothing listens; a second down is no error."""
-    assert command(home, "up").returncode == 0
-    were = {process.pid: process.create_time() for process in living(home)}
-    assert len(were) >= len(services.recorded(home)) >= 4
-
+def test_ctrl_c_leaves_no_process_and_continue_does_the_rest(home: Paths, begin: Begin) -> None:
+    """Ctrl-C ends all that the run started, within 5 s; --continue keeps what had finished."""
     assert command(home, "down").returncode == 0
+    file = experiment(home, LONG, name="interrupted")
+    run = begin(file)
+    eventually(lambda: ended_trials(home, "interrupted") >= 1, "a first trial")
 
-    assert [pid for pid, started in were.items() if processes.lives(pid, started)] == []
-    assert services.recorded(home) == []
+    run.send_signal(signal.SIGINT)
+    run.send_signal(signal.SIGINT)
+    eventually(lambda: not living(home), "no process after Ctrl-C", INTERRUPT_SECONDS)
+    said, _ = run.communicate(timeout=DEADLINE_SECONDS)
+
+    assert run.returncode == 130, said
+    assert f"modelyard run {file} --continue" in said
+    kept = int(re.findall(r"(\d) of 3 trials are kept", said)[0])
+    assert kept >= 1
+    done = command(home, "run", str(file), "--continue", "--json")
+    assert done.returncode == 0, done.stderr
+    assert document(done)["sweep"]["counts"]["complete"] == 3
+    again = command(home, "run", str(file), "--continue", "--json")
+    assert (again.returncode, document(again)["sweep"]["id"]) == (
+        0,
+        document(done)["sweep"]["id"],
+    )
+
+
+def test_a_killed_run_leaves_no_process(home: Paths, begin: Begin) -> None:
+    """After kill -9 of the run its servers, trials and flow end by themselves, within 8 s."""
     assert command(home, "down").returncode == 0
+    file = experiment(home, LONG, name="killed")
+    run = begin(file)
+    eventually(lambda: ended_trials(home, "killed") >= 1, "a first trial")
+    flow = eventually(lambda: flow_child(run), "the flow")
 
+    run.kill()
+    run.communicate()
 
-def asked_for(prefect: str, experiment: dict[str, Any]) -> str:
-    """A run of the deployment ``pipeline``, by Prefect's API."""
-    with httpx.Client(base_url=f"{prefect}/api", trust_env=False) as http:
-        deployment = http.get("/deployments/name/pipeline/pipeline").raise_for_status().json()
-        answer = http.post(
-            f"/deployments/{deployment['id']}/create_flow_run",
-            json={"parameters": {"experiment": experiment}, "state": {"type": "SCHEDULED"}},
-        )
-        return str(answer.raise_for_status().json()["id"])
-
-
-def final_state(prefect: str, flow_run: str) -> dict[str, Any] | None:
-    answer = httpx.get(f"{prefect}/api/flow_runs/{flow_run}", trust_env=False)
-    state: dict[str, Any] = answer.json()["state"]
-    return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-
-def artifacts(prefect: str, flow_run: str) -> list[dict[str, Any]]:
-    wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}}
-    found: list[dict[str, Any]] = httpx.post(
-        f"{prefect}/api/artifacts/filter", json=wanted, trust_env=False
-    ).json()
-    return found
+    eventually(
+        lambda: not living(home) and not flow.is_running(),
+        "no process after kill -9",
+        KILLED_SECONDS,
+    )
+    status = command(home, "status", "killed", "--json")
+    assert document(status)["state"] == "interrupted"
+    assert "cancelled" in command(home, "cancel", "killed").stdout
