@@ -9,6 +9,8 @@
     ├── Interrupted                exit code 130: stopped before the end; what finished is kept
     ├── ServerUnreachable          the Modelyard server doesn't answer
     ├── ServerRefused              it answered that it won't (carries the HTTP status)
+    ├── ClusterUnreachable         the cluster's API doesn't answer
+    ├── ClusterRefused             it answered that it won't (carries the HTTP status and reason)
     ├── LeaseLost                  another server holds the journal; this one must end
     ├── Fenced                     a newer launch of this trial exists; this one must end
     └── DigestMismatch             stored bytes are not what their digest says
@@ -128,6 +130,25 @@ class Interrupted(ModelyardError):
 
 class ServerUnreachable(ModelyardError):
     """The Modelyard server doesn't answer at its address."""
+
+
+class ClusterUnreachable(ModelyardError):
+    """The Kubernetes API doesn't answer, or a watch of it was cut."""
+
+
+class ClusterRefused(ModelyardError):
+    """The Kubernetes API answered with an error.
+
+    Args:
+        message: its own sentence.
+        status: HTTP status code.
+        reason: its own word: ``Forbidden``, ``AlreadyExists``, ``Invalid`` …
+    """
+
+    def __init__(self, message: str, *, status: int, reason: str = "") -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
 
 
 class ServerRefused(ModelyardError):
