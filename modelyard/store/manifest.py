@@ -54,10 +54,30 @@ def read_manifest(folder: Path) -> Manifest:
         DigestMismatch: it is damaged.
     """
     path = folder / MANIFEST
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(content: bytes, name: str) -> Manifest:
+    """A manifest from its bytes.
+
+    Args:
+        name: where it was read, for messages.
+
+    Raises:
+        DigestMismatch: it is damaged, or names a file outside of its folder.
+    """
     try:
-        return _MANIFEST.validate_json(path.read_bytes())
+        manifest = _MANIFEST.validate_json(content)
     except ValidationError as error:
-        raise DigestMismatch(f"{path} is damaged and can't be read as a manifest") from error
+        raise DigestMismatch(f"{name} is damaged and can't be read as a manifest") from error
+    if wrong := [file for file in manifest if not is_inside(file)]:
+        raise DigestMismatch(f"{name} names the file {wrong[0]!r}, which is outside of its folder")
+    return manifest
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name is one that a folder may have, with ``/`` and nothing upwards."""
+    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def verify(folder: Path, manifest: Manifest) -> None:

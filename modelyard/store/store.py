@@ -58,20 +58,30 @@ class Store(Protocol):
         ...
 
 
-def store_for(base_uri: str) -> Store:
+def store_for(base_uri: str, *, cache: Path | None = None) -> Store:
     """The store that serves URIs like ``base_uri``.
+
+    Args:
+        base_uri: ``file:///absolute/folder`` or ``s3://bucket/prefix``.
+        cache: local folder for what is fetched from afar; a temporary one, gone with the store,
+            when None.
 
     Raises:
         InputError: no store speaks that scheme.
     """
     scheme = urlsplit(base_uri).scheme
+    # Each store is imported where it is wanted: a trial needs one at most.
     if scheme == "file":
         from modelyard.store.folder import FolderStore
 
         return FolderStore()
+    if scheme == "s3":
+        from modelyard.store.s3_store import S3Store
+
+        return S3Store(cache)
     raise InputError(
         f"{base_uri!r} is no place for artifacts: the scheme {scheme or '(none)'!r} is not "
-        "supported; write file:///absolute/folder"
+        "supported; write file:///absolute/folder or s3://bucket/prefix"
     )
 
 

@@ -35,10 +35,10 @@ def test_join_stays_below(part: str) -> None:
         join("file:///base", part)
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/x", "/plain/path", "ftp://host/x"])
+@pytest.mark.parametrize("uri", ["gs://bucket/x", "/plain/path", "ftp://host/x"])
 def test_unknown_scheme(uri: str) -> None:
     """A scheme that no store speaks is refused with the one that works."""
-    with pytest.raises(InputError, match="file:///absolute/folder"):
+    with pytest.raises(InputError, match="file:///absolute/folder or s3://bucket/prefix"):
         store_for(uri)
 
 
