@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.cli.catalogue import look
+from modelyard.cli.sources import absolute, goes_to_cluster, is_elsewhere
 from modelyard.cli.views import CheckView
 from modelyard.data.card import DataCard
 from modelyard.errors import ExperimentError
@@ -34,7 +35,7 @@ class CheckedExperiment:
     Args:
         file: absolute path of its file.
         experiment: ``data.source`` is absolute, ``search.space`` is what will be searched.
-        card: its data.
+        card: its data; None where only the prepare stage can look at it.
         catalogue: what it was checked against; ``chosen`` is its family.
         trials: that will reach an end.
         notes: sentences that the user should see.
@@ -42,16 +43,15 @@ class CheckedExperiment:
 
     file: Path
     experiment: Experiment
-    card: DataCard
+    card: DataCard | None
     catalogue: Catalogue
     trials: int
     notes: tuple[str, ...]
 
     @property
     def family(self) -> str:
-        """The family that will be trained."""
-        assert self.catalogue.chosen is not None  # or the check had refused it
-        return self.catalogue.chosen
+        """The family that will be trained; ``auto`` where only the data can tell."""
+        return self.catalogue.chosen or self.experiment.model.family
 
     @property
     def space(self) -> Mapping[str, Parameter]:
@@ -63,7 +63,7 @@ class CheckedExperiment:
         return CheckView(
             file=str(self.file),
             experiment=self.experiment.to_document(),
-            data=self.card.model_dump(mode="json"),
+            data={} if self.card is None else self.card.model_dump(mode="json"),
             family=self.family,
             why=self.catalogue.why,
             trials=self.trials,
@@ -71,12 +71,17 @@ class CheckedExperiment:
         )
 
 
-def load_checked(file: Path, sets: Sequence[str] = ()) -> CheckedExperiment:
+def load_checked(
+    file: Path, sets: Sequence[str] = (), *, on_cluster: bool = False
+) -> CheckedExperiment:
     """Reads a file, looks at its data, and refuses it with every mistake there is.
+
+    Data that isn't on this machine is looked at by the prepare stage.
 
     Args:
         file: the experiment file.
         sets: ``KEY=VALUE`` each, as ``--set`` gives them.
+        on_cluster: it is to run there.
 
     Raises:
         InputError: no such file, or too large.
@@ -88,25 +93,28 @@ def load_checked(file: Path, sets: Sequence[str] = ()) -> CheckedExperiment:
         raise ExperimentError(loaded.source.name, loaded.mistakes)
     judged = {mistake.path for mistake in loaded.mistakes}
     unusable = loaded.shaped.is_unsound("data.source") or "data.source" in judged
-    seen = look(experiment, base, at_data=not unusable)
+    elsewhere = is_elsewhere(experiment, on_cluster=on_cluster)
+    seen = look(experiment, base, at_data=not (unusable or elsewhere))
     found = check(experiment, seen.catalogue, loaded.source.values)
     told = judged | {mistake.path for mistake in found}
     mistakes = loaded.with_mistakes(
         [*found, *(mistake for mistake in seen.mistakes if mistake.path not in told)]
     )
-    if mistakes or seen.card is None:
+    if mistakes or (seen.card is None and not elsewhere):
         raise ExperimentError(loaded.source.name, mistakes)
     return _checked(file, experiment, seen.card, seen.catalogue)
 
 
 def _checked(
-    file: Path, experiment: Experiment, card: DataCard, catalogue: Catalogue
+    file: Path, experiment: Experiment, card: DataCard | None, catalogue: Catalogue
 ) -> CheckedExperiment:
     space = effective_space(experiment, catalogue.family)
-    search = experiment.search.model_copy(update={"space": space})
+    # Where the family isn't known yet its space isn't either: the server fills it in.
+    known = catalogue.family is not None or experiment.search.space is not None
+    search = experiment.search.model_copy(update={"space": space if known else None})
     path = Path(os.path.abspath(file))
     data = experiment.data.model_copy(
-        update={"source": _absolute(experiment.data.source, path.parent)}
+        update={"source": absolute(experiment.data.source, path.parent)}
     )
     whole = experiment.model_copy(update={"search": search, "data": data})
     trials, notes = _trials(whole, space)
@@ -122,13 +130,6 @@ def _checked(
     )
 
 
-def _absolute(source: str, base: Path) -> str:
-    """A file's source as an absolute path; a named set stays as it is."""
-    if source.startswith("sklearn:"):
-        return source
-    return os.path.abspath(base / Path(source).expanduser())
-
-
 def _trials(experiment: Experiment, space: Mapping[str, Parameter]) -> tuple[int, tuple[str, ...]]:
     """Trials that will reach an end, and why they are fewer than asked for."""
     asked, sampler = experiment.budget.trials, experiment.search.sampler
@@ -141,14 +142,20 @@ def _trials(experiment: Experiment, space: Mapping[str, Parameter]) -> tuple[int
     return cells, (f"The grid has {cells} cells, so {cells} trials are run instead of {asked}.",)
 
 
-def check_command(file: Path, sets: Sequence[str], json_output: bool) -> None:
+def check_command(
+    file: Path, sets: Sequence[str], json_output: bool, on: str | None = None
+) -> None:
     """Prints what a run would be.
+
+    Args:
+        on: ``local`` or ``cluster``; None for where a run would go by itself.
 
     Raises:
         InputError: no such file, or too large.
         ExperimentError: every mistake in it.
     """
-    checked = load_checked(file, sets)
+    settings = Settings()
+    checked = load_checked(file, sets, on_cluster=goes_to_cluster(settings, on))
     if json_output:
         print(checked.view().model_dump_json(indent=2))
         return
@@ -167,14 +174,15 @@ def show(checked: CheckedExperiment, console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     rows = {
-        "data": f"{experiment.data.source}: {describe_card(card)}",
-        "target": describe_target(card),
-        "family": checked.catalogue.why or f"{checked.family}, as the file says",
+        "data": f"{experiment.data.source}: "
+        + ("the prepare stage looks at it" if card is None else describe_card(card)),
+        "target": experiment.data.target or "·" if card is None else describe_target(card),
+        "family": _family_and_why(checked),
         "objective": ", ".join(f"{o.goal} {o.metric}" for o in experiment.objective),
         "search": f"{checked.trials} trials, sampler {experiment.search.sampler.name}, "
         f"pruner {experiment.search.pruner.name}",
         "space": "\n".join(f"{name}: {describe_parameter(p)}" for name, p in checked.space.items())
-        or "nothing is searched",
+        or ("the family's own" if experiment.search.space is None else "nothing is searched"),
         "gates": "\n".join(describe_gates(experiment)) or "none",
         "deploy": "registered only" if experiment.deploy is None else experiment.deploy.target,
     }
@@ -182,8 +190,14 @@ def show(checked: CheckedExperiment, console: Console) -> None:
         table.add_row(name, escape(text))
     console.print(f"[bold green]✓[/] {escape(str(checked.file))} can be run", highlight=False)
     console.print(table)
-    for note in (*card.notes, *checked.notes):
+    for note in (*(() if card is None else card.notes), *checked.notes):
         console.print(f"[yellow]·[/] {escape(note)}", highlight=False)
+
+
+def _family_and_why(checked: CheckedExperiment) -> str:
+    if checked.catalogue.chosen is None:
+        return f"{checked.family}: chosen by the prepare stage"
+    return checked.catalogue.why or f"{checked.family}, as the file says"
 
 
 def describe_card(card: DataCard) -> str:
