@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     experiment_limit_bytes: int = Field(
         1_000_000, gt=0, description="Largest experiment file that is read."
     )
+    upload_limit_bytes: int = Field(
+        1_000_000_000, gt=0, description="Largest table or packed code that is uploaded."
+    )
 
     @property
     def paths(self) -> Paths:
@@ -124,6 +127,8 @@ class Paths:
         self.services = home / "services"
         self.logs = home / "logs"
         self.scratch = home / "scratch"
+        self.cache = home / "cache"
+        self.uploads = home / "uploads"
         self.models = home / "models"
 
     def service(self, name: str) -> Path:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import modelyard
 from modelyard.api import Problem
 from modelyard.errors import (
+    DigestMismatch,
     ExperimentError,
     Fenced,
     InputError,
@@ -20,14 +21,19 @@ from modelyard.errors import (
     ModelyardError,
 )
 from modelyard.server import (
+    routes_artifacts,
     routes_launches,
     routes_models,
     routes_operations,
     routes_runs,
     routes_sweeps,
+    routes_uploads,
 )
+from modelyard.server.artifacts import Forbidden, Incomplete, NotHere, StoreMisconfigured
 from modelyard.server.core import Core
 from modelyard.server.supervisor import Conflict
+from modelyard.store.presigned import DAMAGED, OTHERS_COMMITTED
+from modelyard.store.store import AlreadyCommitted
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +42,12 @@ STATUSES: dict[type[ModelyardError], int] = {
     InputError: 404,  # what the journal and the registry were asked for isn't there
     Conflict: 409,
     Fenced: 409,
+    Forbidden: 403,
+    Incomplete: 400,
+    NotHere: 400,
+    StoreMisconfigured: 424,
+    AlreadyCommitted: OTHERS_COMMITTED,
+    DigestMismatch: DAMAGED,
     LeaseLost: 503,
     ModelyardError: 503,  # locked, full, unreachable: may be well in a moment
 }
@@ -46,7 +58,15 @@ def create_app(core: Core) -> FastAPI:
     """The program over a running server's parts."""
     app = FastAPI(title="Modelyard", version=modelyard.__version__, redirect_slashes=False)
     app.state.core = core
-    rooms = (routes_sweeps, routes_runs, routes_launches, routes_models, routes_operations)
+    rooms = (
+        routes_sweeps,
+        routes_runs,
+        routes_launches,
+        routes_artifacts,
+        routes_uploads,
+        routes_models,
+        routes_operations,
+    )
     for routes in rooms:
         app.include_router(routes.ROUTER)
     app.add_exception_handler(ModelyardError, _ours)

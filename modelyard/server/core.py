@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from modelyard.api import Health
 from modelyard.registry.recorder import Recorder
+from modelyard.server.artifacts import Artifacts
 from modelyard.server.changes import Changes
 from modelyard.server.intake import Intake
 from modelyard.server.library import Library
@@ -22,6 +23,7 @@ from modelyard.server.stream import Stream
 from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
 from modelyard.settings import Settings
+from modelyard.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class Core:
     library: Library
     stages: Stages
     supervisor: Supervisor
+    store: Store
+    artifacts: Artifacts
     owners: OwnerWatch
     prefect: Prefect
     submitter: Submitter

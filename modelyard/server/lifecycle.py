@@ -20,6 +20,7 @@ from modelyard.registry.recorder import Recorder
 from modelyard.registry.tracking import Tracking
 from modelyard.server import service_file
 from modelyard.server.app import create_app
+from modelyard.server.artifacts import Artifacts
 from modelyard.server.changes import Changes
 from modelyard.server.core import Core
 from modelyard.server.flowwatch import FlowWatch
@@ -37,6 +38,7 @@ from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
 from modelyard.server.web import HOST, Web, listen
 from modelyard.settings import Settings
+from modelyard.store.store import store_for
 
 LOG = logging.getLogger(__name__)
 
@@ -152,6 +154,7 @@ def build(
     tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
     library = Library(tracking, paths)
     measures = Measures()
+    store = store_for(settings.store_base, cache=paths.cache)
     stages = Stages(
         journal=journal,
         executor=LocalExecutor(paths=paths),
@@ -177,6 +180,8 @@ def build(
         library=library,
         stages=stages,
         supervisor=supervisor,
+        store=store,
+        artifacts=Artifacts(store, settings.store_base, journal),
         owners=OwnerWatch(
             journal,
             supervisor,
@@ -200,6 +205,7 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     core.intake.start()
     stack.callback(core.intake.stop)
     stack.callback(core.stream.close)
+    stack.callback(core.artifacts.close)
     # Imports MLflow in its thread, now that the port answers. It looks by itself every two
     # seconds; woken by each event it would take the interpreter from those who wait for them.
     core.recorder.start()

@@ -29,7 +29,6 @@ PARTS_LIMIT = 10_000
 """Most parts that S3 takes for one object."""
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 30
 CHUNK_BYTES = 1 << 20
 
 _KEYS = frozenset(
@@ -87,14 +86,16 @@ class S3:
 
     Args:
         attempts: tries of a call before it fails.
+        read_seconds: longest silence of the endpoint.
 
     Raises:
         InputError: from every call, when bucket, keys, region or endpoint can't be right.
         ModelyardError: from every call, when the endpoint stays away or can't now.
     """
 
-    def __init__(self, *, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, *, attempts: int = ATTEMPTS, read_seconds: float = 30.0) -> None:
         self._attempts = attempts
+        self._read_seconds = read_seconds
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -245,7 +246,7 @@ class S3:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = _make(self._attempts)
+                self._made = _make(self._attempts, self._read_seconds)
             return self._made
 
     def _translated(self, error: Exception, place: Place) -> Exception:
@@ -282,7 +283,7 @@ class S3:
         )
 
 
-def _make(attempts: int) -> Any:
+def _make(attempts: int, read_seconds: float) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -294,7 +295,7 @@ def _make(attempts: int) -> Any:
         config=Config(
             retries={"mode": "adaptive", "total_max_attempts": attempts},
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             max_pool_connections=32,
             signature_version="s3v4",
             # Checksums in trailers are more than many endpoints know; digests of our own are
