@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
-from modelyard.experiment.model import Experiment, is_own_code
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.written import shown, wanted
 
 NAMED_DATASETS = (
@@ -79,12 +79,6 @@ LATER: tuple[Later, ...] = (
     Later(key="data.folds", refused=_more_than_one, values="more than 1", instead="1"),
     Later(key="data.repeats", refused=_more_than_one, values="more than 1", instead="1"),
     Later(
-        key="model.family",
-        refused=is_own_code,
-        values="own code as file.py:Class",
-        instead="auto, or a family that comes with Modelyard",
-    ),
-    Later(
         key="search.pruner.name",
         refused=_is_in("wilcoxon"),
         values="wilcoxon (it needs data.folds or data.repeats above 1)",
@@ -134,12 +128,6 @@ LATER: tuple[Later, ...] = (
         refused=_is_in("kubernetes"),
         values="kubernetes",
         instead="local",
-    ),
-    Later(
-        key="fallback",
-        refused=bool,
-        values="local",
-        instead="everything runs on this machine, so leave the key out",
     ),
 )
 """Every key that is refused for now, in the file's order."""

@@ -10,7 +10,7 @@ from modelyard.contract import TrialResult, TrialSpec
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow, TrialRow
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import family_named
 from modelyard.server import views
 from modelyard.server.live import LiveJournal
 from modelyard.sweep.winner import choose_winner
@@ -66,7 +66,7 @@ def is_full_length(experiment: Experiment, found: Winner) -> bool:
     Seed, data and parameters are the same, so the same length means the same model; a classical
     fit takes no notice of epochs.
     """
-    family = FAMILIES[str(found.result.outcome["family"])]
+    family = family_named(str(found.result.outcome["family"]))
     return not family.network or experiment.trial_epochs == experiment.train.epochs
 
 

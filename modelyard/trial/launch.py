@@ -104,6 +104,7 @@ def _work(
             folder=task,
             scratch=assignment.scratch,
             resume=resumption.folder,
+            code=document.code,
             reporter=LaunchReporter(
                 poster, stopping, Checkpoints(store, task), experiment.objective[0]
             ),
