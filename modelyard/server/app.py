@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import modelyard
-from modelyard.api import Problem
 from modelyard.errors import (
     DigestMismatch,
     ExperimentError,
@@ -30,7 +29,9 @@ from modelyard.server import (
     routes_uploads,
 )
 from modelyard.server.artifacts import Forbidden, Incomplete, NotHere, StoreMisconfigured
+from modelyard.server.auth import OPEN_PATHS, Gate, key_of
 from modelyard.server.core import Core
+from modelyard.server.problems import problem
 from modelyard.server.supervisor import Conflict
 from modelyard.store.presigned import DAMAGED, OTHERS_COMMITTED
 from modelyard.store.store import AlreadyCommitted
@@ -73,7 +74,11 @@ def create_app(core: Core) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(Exception, _bug)
-    app.add_middleware(HostCheck, hosts=core.hosts)
+    key = key_of(core.settings)
+    if key is not None:
+        app.add_middleware(Gate, key=key, tokens=core.tokens)
+    # The last is asked first.
+    app.add_middleware(HostCheck, hosts=core.hosts, open_paths=OPEN_PATHS if key else frozenset())
     return app
 
 
@@ -84,11 +89,15 @@ class HostCheck:
     Args:
         app: what is guarded.
         hosts: allowed names, without port.
+        open_paths: answered under any name.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: frozenset[str], open_paths: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._hosts = hosts
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 421."""
@@ -99,6 +108,8 @@ class HostCheck:
         await answer(scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
+        if scope["path"] in self._open_paths:
+            return True
         headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
         hosts = [without_port(value) for name, value in headers if name == b"host"]
         origins = [
@@ -111,12 +122,6 @@ def without_port(host: str) -> str:
     """The name in a Host header; an IPv6 address keeps its brackets."""
     name, separator, port = host.rpartition(":")
     return (name if separator and port.isdigit() else host).lower()
-
-
-def problem(status: int, error: str, mistakes: tuple[dict[str, object], ...] = ()) -> Response:
-    """An answer above 399."""
-    body = Problem(error=error, mistakes=mistakes).model_dump_json()
-    return Response(body, status_code=status, media_type="application/json")
 
 
 async def _ours(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelyard.contract import Batch, LaunchKey, Reply
-from modelyard.errors import LeaseLost
+from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.server.live import LiveJournal
 from modelyard.server.load import Load
 from modelyard.server.measures import Measures
@@ -102,6 +102,9 @@ class Intake:
         except LeaseLost as error:
             self._answer(group, [error] * len(group))
             self._lost(error)
+        except ModelyardError as error:
+            LOG.warning("%d batches were not stored, and are posted again: %s", len(group), error)
+            self._answer(group, [error] * len(group))
         except Exception as error:
             LOG.exception("a group of %d batches was not stored", len(group))
             self._answer(group, [error] * len(group))

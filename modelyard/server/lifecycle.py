@@ -7,18 +7,20 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import InputError, ModelyardError
+from modelyard.executor import Executor
 from modelyard.journal.database import Database
 from modelyard.journal.journal import migrate
 from modelyard.local import services
 from modelyard.local.executor import LocalExecutor
 from modelyard.registry.recorder import Recorder
 from modelyard.registry.tracking import Tracking
-from modelyard.server import service_file
+from modelyard.server import auth, service_file
 from modelyard.server.app import create_app
 from modelyard.server.artifacts import Artifacts
 from modelyard.server.changes import Changes
@@ -32,21 +34,31 @@ from modelyard.server.live import LiveJournal
 from modelyard.server.measures import Measures
 from modelyard.server.owners import OwnerWatch
 from modelyard.server.prefect_rest import Prefect
+from modelyard.server.retiring import Retirement
 from modelyard.server.stages import Stages
 from modelyard.server.stream import Stream
 from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
-from modelyard.server.web import HOST, Web, listen
+from modelyard.server.tokens import Tokens
+from modelyard.server.web import Web, listen, local_address
 from modelyard.settings import Settings
 from modelyard.store.store import store_for
+from modelyard.sweep.patience import patiently
 
 LOG = logging.getLogger(__name__)
 
 PREFECT_SECONDS = 5.0
 """Longest that Prefect may take for one answer."""
 
+LEASES_WAITED = 3
+"""A server on Postgres waits for so many leases: another one may just be ending elsewhere. On
+SQLite it shares its machine with the other, and says so at once."""
+
 LAST_WORDS_SECONDS = 0.5
 """How long the recorder may go on at the end; the next server writes what is left."""
+
+
+R = TypeVar("R")
 
 
 class Ending:
@@ -72,6 +84,19 @@ class Ending:
         """Until somebody asks."""
         await self._wanted.wait()
 
+    async def unless(self, work: Coroutine[Any, Any, R]) -> R | None:
+        """What ``work`` comes to; None, and it is cancelled, when somebody asks before."""
+        task = asyncio.create_task(work)
+        wanted = asyncio.create_task(self.wait())
+        await asyncio.wait({task, wanted}, return_when=asyncio.FIRST_COMPLETED)
+        wanted.cancel()
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            return None
+        return task.result()
+
     def _fail(self, error: ModelyardError) -> None:
         if self.error is None:
             LOG.critical("ending at once: %s", error)
@@ -88,19 +113,22 @@ async def serve(settings: Settings, *, port: int | None, run: str | None) -> Non
         run: the run that this server lives and dies with.
 
     Raises:
-        InputError: the home can't be written, or the port is taken.
+        InputError: the home can't be written, the port is taken, or the settings don't go together.
         LeaseLost: another server took the journal over.
         ModelyardError: another server holds the home, or a store can't be opened.
     """
+    auth.key_of(settings)
     services.prepare_home(settings.paths)
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.ask, f"{number.name} was received")
-    with listen(port) as listener:
-        address = f"http://{HOST}:{listener.getsockname()[1]}"
+    with listen(port, settings.host) as listener:
+        address = local_address(listener)
         async with AsyncExitStack() as stack:
-            core = await _hold(stack, settings, address, run, ending)
+            core = await ending.unless(_hold(stack, settings, address, run, ending))
+            if core is None:
+                return
             web = Web(create_app(core), listener)
             await web.start()
             stack.push_async_callback(web.stop)
@@ -123,10 +151,19 @@ async def _hold(
     started_for = service_file.own(paths)
     changes = Changes(asyncio.get_running_loop())
     url = settings.journal_url
-    await asyncio.to_thread(migrate, url)
+    if settings.database is None:
+        await asyncio.to_thread(migrate, url)
+    else:
+        await patiently(migrate, url)  # it may be starting just as we are
     journal = LiveJournal(Database(url), lease_seconds=settings.lease_seconds, changes=changes)
     epoch = await stack.enter_async_context(
-        leased(journal, address, lease_seconds=settings.lease_seconds, lost=ending.fail)
+        leased(
+            journal,
+            settings.address or address,
+            lease_seconds=settings.lease_seconds,
+            lost=ending.fail,
+            patience_seconds=LEASES_WAITED * settings.lease_seconds if settings.database else 0.0,
+        )
     )
     return build(
         settings,
@@ -154,13 +191,14 @@ def build(
     tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
     library = Library(tracking, paths)
     measures = Measures()
+    tokens = Tokens(journal)
     store = store_for(settings.store_base, cache=paths.cache)
     stages = Stages(
         journal=journal,
-        executor=LocalExecutor(paths=paths),
+        executor=_executor(settings, tokens),
         library=library,
         settings=settings,
-        address=address,
+        address=settings.address or address,
     )
     supervisor = Supervisor(journal, stages)
     prefect = Prefect(
@@ -174,6 +212,7 @@ def build(
         journal=journal,
         changes=changes,
         measures=measures,
+        tokens=tokens,
         intake=Intake(journal, measures, lost=ending.fail),
         stream=Stream(journal, changes),
         recorder=Recorder(journal, tracking),
@@ -194,6 +233,30 @@ def build(
         submitter=Submitter(journal, prefect),
         health=Checks(journal=journal, stages=stages, paths=paths, epoch=epoch).look,
         shutdown=ending.ask,
+        hosts=_names(settings),
+    )
+
+
+def _executor(settings: Settings, tokens: Tokens) -> Executor:
+    if settings.executor == "local":
+        return LocalExecutor(paths=settings.paths)
+    if settings.address is None:
+        raise InputError("set MODELYARD_ADDRESS: the pods of trials must know how to reach us")
+    # Late: an installation of one machine need not have the client.
+    from modelyard.k8s.executor import KubernetesExecutor
+    from modelyard.k8s.settings import KubernetesSettings
+
+    return KubernetesExecutor(KubernetesSettings(), tokens=tokens)
+
+
+def _names(settings: Settings) -> frozenset[str]:
+    """Names by which the server is called, as a Host header holds them."""
+    given = {"127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts}
+    if settings.address is not None:
+        given.add(urlsplit(settings.address).hostname or "")
+    bare = (name.lower() for name in given if name)
+    return frozenset(
+        f"[{name}]" if name.count(":") > 1 and name[0] != "[" else name for name in bare
     )
 
 
@@ -212,11 +275,12 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     stack.push_async_callback(asyncio.to_thread, core.recorder.stop, LAST_WORDS_SECONDS)
     stack.push_async_callback(core.prefect.close)
     flows = FlowWatch(core.journal, core.supervisor, core.prefect)
+    retirement = Retirement(core.journal, core.stages)
     core.stages.start()
     stack.push_async_callback(core.stages.close)
     stack.push_async_callback(core.supervisor.close)
     await core.supervisor.resume()
-    for watch in (core.owners.watch(), flows.watch(), core.submitter.watch()):
+    for watch in (core.owners.watch(), flows.watch(), core.submitter.watch(), retirement.watch()):
         await stack.enter_async_context(_running(watch, core.shutdown))
 
 

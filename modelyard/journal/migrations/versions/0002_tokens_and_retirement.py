@@ -13,4 +13,5 @@ def upgrade() -> None:
     """Add the columns."""
     op.add_column("sweeps", sa.Column("token", sa.String))
     op.add_column("sweeps", sa.Column("retired_at", sa.Float))
+    op.execute("UPDATE sweeps SET retired_at = ended_at")  # they shared nothing yet
     op.create_index("token_of_sweep", "sweeps", ["token"], unique=True)
