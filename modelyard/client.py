@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
@@ -40,6 +41,7 @@ from modelyard.errors import (
     ServerUnreachable,
 )
 from modelyard.settings import Settings
+from modelyard.store.manifest import digest_file
 
 COALESCE_SECONDS = 0.2
 """Shortest time between two views of a followed sweep."""
@@ -49,6 +51,9 @@ REMOTE_PATIENCE_SECONDS = 300.0
 
 WAIT_SECONDS = 10
 """How long the server may hold a long poll."""
+
+UPLOAD_SECONDS = 600.0
+"""Longest silence of an upload: at its end the server passes the file on."""
 
 Answer = TypeVar("Answer", bound=Wire)
 
@@ -225,6 +230,27 @@ class Client:
             ServerRefused: 409 when it was cancelled.
         """
         return self._post(f"/v1/runs/{sweep}/continue", SweepView)
+
+    def upload(self, path: Path, name: str) -> str:
+        """Send a file to the server's store, unless it has one of these bytes.
+
+        Args:
+            path: local file.
+            name: what it is called there; its ending says what it is.
+
+        Returns:
+            Its BLAKE3: the file is ``upload:<digest>/<name>`` from now on.
+
+        Raises:
+            ServerRefused: 413 when it is larger than the server takes.
+        """
+        digest = digest_file(path)
+        there = f"/v1/uploads/{digest}/{quote(name, safe='')}"
+        if self._connection.send("HEAD", there, accepted=(404,)).is_success:
+            return digest
+        with path.open("rb") as file:
+            self._connection.send("PUT", there, content=file, timeout=UPLOAD_SECONDS)
+        return digest
 
     # stages
 
