@@ -14,6 +14,7 @@ from modelyard.api import FailureView
 from modelyard.contract import Exit, Stop
 from modelyard.executor import Evidence, Job
 from modelyard.journal.rows import LaunchRow
+from modelyard.trial.termination import read_termination
 
 
 class Category(StrEnum):
@@ -107,6 +108,16 @@ _RESOLUTIONS = {
 }
 
 
+_WAITED = {
+    "ImagePull": "Correct resources.image or the installation's image, or name the Secret for "
+    "pulling it in resources.image_pull_secrets, then go on with --continue.",
+    "Config": "Make what the summary names in the trials' namespace, then go on with --continue.",
+}
+"""What to do about what a launch waited for in vain."""
+
+_NO_PLACE = "Ask for less under resources, free some room, or raise budget.waiting_hours."
+
+
 def classify(launch: LaunchRow, job: Job | None) -> FailureView | None:
     """Say what a launch that is over came to.
 
@@ -124,6 +135,22 @@ def classify(launch: LaunchRow, job: Job | None) -> FailureView | None:
         category=category,
         summary=_summary(category, launch, job),
         resolution=_RESOLUTIONS.get(category, ""),
+        evidence=_evidence(launch, job),
+    )
+
+
+def given_up(launch: LaunchRow, job: Job, category: Category, what: str) -> FailureView:
+    """The failure of a launch that waited longer than that is borne.
+
+    Args:
+        job: as it waits; its words are those of scheduler and registry.
+        what: it waited for, without the sentence's end.
+    """
+    seen = job.evidence
+    return FailureView(
+        category=category,
+        summary=f"{what}: {seen.message or seen.reason or 'nobody says why'}",
+        resolution=_NO_PLACE if category is Category.TIMED_OUT else _WAITED.get(seen.reason, ""),
         evidence=_evidence(launch, job),
     )
 
@@ -151,7 +178,8 @@ def _category(launch: LaunchRow, job: Job | None) -> Category:
     if launch.stop is not None:
         return _STOPS[launch.stop]
     if job is None:
-        # Our own server ended, and its processes with it: as if it had been interrupted.
+        # Our own server ended, and its processes with it, or somebody deleted the Job while no
+        # server looked: as if it had been interrupted.
         return Category.INTERRUPTED
     evidence = job.evidence
     if evidence.reason in _REASONS:
@@ -170,7 +198,10 @@ def _summary(category: Category, launch: LaunchRow, job: Job | None) -> str:
     if launch.said is not None and _CODES.get(launch.said.exit) is category:
         return launch.said.summary
     if job is None:
-        return "Its process ended together with the server."
+        return "It vanished: nothing runs under its name any more."
+    left = read_termination(job.evidence.termination, launch.key)
+    if launch.said is None and left is not None and left.failure:
+        return left.failure
     return " ".join(part for part in (_SUMMARIES[category], _how(job.evidence)) if part)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -195,16 +196,22 @@ class Simulation:
             del self.jobs[key]  # somebody deletes the job
         else:
             said = Failure(exit=Exit.BUG, summary=f"bug of {key}")
-            self.rows[key] = replace(row, said=said, beat_at=self.now)
+            self.rows[key] = heard(row, self.now, said=said)
             self.end(key, ENDS[kind])
 
     def progress(self, key: LaunchKey, row: LaunchRow) -> None:
         epoch = (row.checkpoint or 0) + 1
         self.pending[key.task] = max(self.pending.get(key.task, 0), epoch)
-        row = replace(row, beat_at=self.now, phase="training", phase_steps=True, checkpoint=epoch)
+        row = heard(row, self.now, phase="training", phase_steps=True, checkpoint=epoch)
         if epoch >= 3 and row.ended_at is None:
             row = replace(row, result=RESULT)
         self.rows[key] = row
+
+
+def heard(row: LaunchRow, now: float, **told: Any) -> LaunchRow:
+    """A row after the launch has posted."""
+    started = now if row.started_at is None else row.started_at
+    return replace(row, beat_at=now, started_at=started, **told)
 
 
 def run(sim: Simulation, policy: Policy) -> Finish:
