@@ -339,7 +339,10 @@ class Client:
     def health(self) -> Health:
         """Whether the server and what it depends on are well; also when they aren't."""
         answer = self._connection.send("GET", "/readyz", accepted=(503,))
-        return Health.model_validate_json(answer.content)
+        try:
+            return Health.model_validate_json(answer.content)
+        except ValueError:
+            raise self._connection.strange() from None
 
     def shutdown(self) -> None:
         """End the server; its trials stop with a checkpoint."""

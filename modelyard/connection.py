@@ -128,8 +128,14 @@ class Connection:
             self._http.close()
             self.address, self._http = address, _http(address, self._headers)
 
+    def strange(self) -> ServerUnreachable:
+        """Why an answer makes no sense: somebody else has this address, or stands before us."""
+        return self._away("what answers there is no Modelyard server")
+
     def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
-        why = str(error) or type(error).__name__
+        return self._away(str(error) or type(error).__name__)
+
+    def _away(self, why: str) -> ServerUnreachable:
         remedy = (
             "see that MODELYARD_SERVER is its address, that it runs, and that it can be reached"
             if self._remote

@@ -18,14 +18,15 @@ CANCEL_SECONDS = 60.0
 """Longest that the trials of a cancelled sweep may take to end."""
 
 
-def cancel_command(sweep: str | None, json_output: bool) -> None:
+def cancel_command(sweep: str | None, json_output: bool, on: str | None = None) -> None:
     """End a sweep for good; returns once its trials have ended.
 
     Args:
         sweep: name or id; None for the newest.
         json_output: print the ``SweepView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         before = view.state
         if before not in ENDED:
@@ -39,14 +40,15 @@ def cancel_command(sweep: str | None, json_output: bool) -> None:
         print_line(f"sweep {view.id} of {view.name} is {view.state}; {kept}", console())
 
 
-def rollback_command(name: str, json_output: bool) -> None:
+def rollback_command(name: str, json_output: bool, on: str | None = None) -> None:
     """Let the version serve that was champion before.
 
     Args:
         name: of the model.
         json_output: print the ``ServingView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         serving = client.rollback(name)
     if json_output:
         print_json(serving)
