@@ -7,48 +7,26 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
-import httpx
-
-from modelyard.errors import InputError, ModelyardError
-from modelyard.executor import Executor
 from modelyard.journal.database import Database
 from modelyard.journal.journal import migrate
 from modelyard.local import services
-from modelyard.local.executor import LocalExecutor
-from modelyard.registry.recorder import Recorder
-from modelyard.registry.tracking import Tracking
 from modelyard.server import auth, service_file
 from modelyard.server.app import create_app
-from modelyard.server.artifacts import Artifacts
 from modelyard.server.changes import Changes
 from modelyard.server.core import Core
+from modelyard.server.ending import Ending
 from modelyard.server.flowwatch import FlowWatch
-from modelyard.server.health import Checks
-from modelyard.server.intake import Intake
 from modelyard.server.lease import leased
-from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
-from modelyard.server.measures import Measures
-from modelyard.server.owners import OwnerWatch
-from modelyard.server.prefect_rest import Prefect
+from modelyard.server.parts import build
 from modelyard.server.retiring import Retirement
-from modelyard.server.stages import Stages
-from modelyard.server.stream import Stream
-from modelyard.server.submit import Submitter
-from modelyard.server.supervisor import Supervisor
-from modelyard.server.tokens import Tokens
 from modelyard.server.web import Web, listen, local_address
 from modelyard.settings import Settings
-from modelyard.store.store import store_for
 from modelyard.sweep.patience import patiently
 
 LOG = logging.getLogger(__name__)
-
-PREFECT_SECONDS = 5.0
-"""Longest that Prefect may take for one answer."""
 
 LEASES_WAITED = 3
 """A server on Postgres waits for so many leases: another one may just be ending elsewhere. On
@@ -56,52 +34,6 @@ SQLite it shares its machine with the other, and says so at once."""
 
 LAST_WORDS_SECONDS = 0.5
 """How long the recorder may go on at the end; the next server writes what is left."""
-
-
-R = TypeVar("R")
-
-
-class Ending:
-    """The one place that says that the server is to end, and why. Belongs to the event loop."""
-
-    def __init__(self) -> None:
-        self._wanted = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self.error: ModelyardError | None = None
-
-    def ask(self, reason: str) -> None:
-        """End in good order."""
-        if not self._wanted.is_set():
-            LOG.info("ending: %s", reason)
-            self._wanted.set()
-
-    def fail(self, error: ModelyardError) -> None:
-        """End because of an error; from any thread."""
-        with suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._fail, error)
-
-    async def wait(self) -> None:
-        """Until somebody asks."""
-        await self._wanted.wait()
-
-    async def unless(self, work: Coroutine[Any, Any, R]) -> R | None:
-        """What ``work`` comes to; None, and it is cancelled, when somebody asks before."""
-        task = asyncio.create_task(work)
-        wanted = asyncio.create_task(self.wait())
-        await asyncio.wait({task, wanted}, return_when=asyncio.FIRST_COMPLETED)
-        wanted.cancel()
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            return None
-        return task.result()
-
-    def _fail(self, error: ModelyardError) -> None:
-        if self.error is None:
-            LOG.critical("ending at once: %s", error)
-            self.error = error
-        self._wanted.set()
 
 
 async def serve(settings: Settings, *, port: int | None, run: str | None) -> None:
@@ -173,90 +105,6 @@ async def _hold(
         address=address,
         run=run or (started_for.run if started_for is not None else None),
         ending=ending,
-    )
-
-
-def build(
-    settings: Settings,
-    *,
-    journal: LiveJournal,
-    changes: Changes,
-    epoch: int,
-    address: str,
-    run: str | None,
-    ending: Ending,
-) -> Core:
-    """All parts of a server, none of them started."""
-    paths = settings.paths
-    tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
-    library = Library(tracking, paths)
-    measures = Measures()
-    tokens = Tokens(journal)
-    store = store_for(settings.store_base, cache=paths.cache)
-    stages = Stages(
-        journal=journal,
-        executor=_executor(settings, tokens),
-        library=library,
-        settings=settings,
-        address=settings.address or address,
-    )
-    supervisor = Supervisor(journal, stages)
-    prefect = Prefect(
-        paths.service("prefect"), httpx.AsyncClient(trust_env=False, timeout=PREFECT_SECONDS)
-    )
-    changes.listen(stages.wake)
-    return Core(
-        settings=settings,
-        run=run,
-        epoch=epoch,
-        journal=journal,
-        changes=changes,
-        measures=measures,
-        tokens=tokens,
-        intake=Intake(journal, measures, lost=ending.fail),
-        stream=Stream(journal, changes),
-        recorder=Recorder(journal, tracking),
-        library=library,
-        stages=stages,
-        supervisor=supervisor,
-        store=store,
-        artifacts=Artifacts(store, settings.store_base, journal),
-        owners=OwnerWatch(
-            journal,
-            supervisor,
-            paths=paths,
-            seconds=settings.owner_seconds,
-            run=run,
-            shutdown=ending.ask,
-        ),
-        prefect=prefect,
-        submitter=Submitter(journal, prefect),
-        health=Checks(journal=journal, stages=stages, paths=paths, epoch=epoch).look,
-        shutdown=ending.ask,
-        hosts=_names(settings),
-    )
-
-
-def _executor(settings: Settings, tokens: Tokens) -> Executor:
-    if settings.executor == "local":
-        return LocalExecutor(paths=settings.paths)
-    if settings.address is None:
-        raise InputError("set MODELYARD_ADDRESS: the pods of trials must know how to reach us")
-    # Late: an installation of one machine need not have the client.
-    from modelyard.k8s.executor import KubernetesExecutor
-    from modelyard.k8s.settings import KubernetesSettings
-
-    return KubernetesExecutor(KubernetesSettings(), tokens=tokens)
-
-
-def _names(settings: Settings) -> frozenset[str]:
-    """Names by which the server is called, as a Host header holds them."""
-    given = {"127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts}
-    if settings.address is not None:
-        given.add(urlsplit(settings.address).hostname or "")
-    bare = (name.lower() for name in given if name)
-    return frozenset(
-        f"[{name}]" if name.count(":") > 1 and name[0] != "[" else name for name in bare
     )
 
 

@@ -19,7 +19,8 @@ from modelyard.server import auth
 from modelyard.server.app import create_app
 from modelyard.server.changes import Changes
 from modelyard.server.core import Core
-from modelyard.server.lifecycle import Ending, build
+from modelyard.server.ending import Ending
+from modelyard.server.parts import build
 from modelyard.server.tokens import Tokens, hashed
 from modelyard.settings import Settings
 from tests.unit.serverkit import add_launch, add_sweep, batch, experiment, open_journal
