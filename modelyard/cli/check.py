@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelyard.cli.catalogue import look
 from modelyard.cli.own_code import look_at_code
-from modelyard.cli.sources import absolute, goes_to_cluster, is_elsewhere
+from modelyard.cli.sources import goes_to_cluster, is_elsewhere
 from modelyard.cli.views import CheckView
 from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
@@ -19,6 +19,7 @@ from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import load
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import absolute
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space, grid_cells

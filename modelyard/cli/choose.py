@@ -38,6 +38,7 @@ def choose(
     owner: Owner,
     tags: Mapping[str, str],
     notes: tuple[str, ...] = (),
+    code: str | None = None,
     go_on: bool,
 ) -> Chosen:
     """Make a new sweep, or go on with the newest of the experiment's name.
@@ -45,6 +46,7 @@ def choose(
     Args:
         tags: lineage of a new one.
         notes: sentences on a new one.
+        code: digest of the user's own code, where the experiment names such.
 
     Raises:
         InputError: the sweep to go on with was started from another experiment.
@@ -53,11 +55,13 @@ def choose(
     document = experiment.to_document()
     found = newest(client, experiment.name) if go_on else None
     if found is None:
-        request = SweepRequest(experiment=document, owner=owner, tags=dict(tags), notes=notes)
+        request = SweepRequest(
+            experiment=document, owner=owner, tags=dict(tags), notes=notes, code=code
+        )
         return Chosen(view=client.create_sweep(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, document)
+    _require_same(client, found, document, code)
     view = client.continue_sweep(found.id, owner)
     return Chosen(view=view, earlier_flow_run=found.flow_run)
 
@@ -75,7 +79,7 @@ def choose_run(client: Client, request: RunRequest, *, go_on: bool) -> Chosen:
         return Chosen(view=client.create_run(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, request.experiment)
+    _require_same(client, found, request.experiment, request.code)
     return Chosen(view=client.continue_run(found.id))
 
 
@@ -89,8 +93,13 @@ def newest(client: Client, name: str) -> SweepView | None:
         raise
 
 
-def _require_same(client: Client, found: SweepView, document: Mapping[str, Any]) -> None:
-    changed = differences(client.document(found.document).experiment, document)
+def _require_same(
+    client: Client, found: SweepView, document: Mapping[str, Any], code: str | None
+) -> None:
+    before = client.document(found.document)
+    changed = differences(before.experiment, document)
+    if (before.code or "").rpartition("/")[2] != (code or ""):
+        changed.append("the own code that it names")
     if changed:
         raise InputError(
             f"sweep {found.id} was started from another experiment; to go on with it undo "

@@ -12,13 +12,14 @@ from modelyard.cli.cluster import cluster
 from modelyard.cli.display import Display, display_for
 from modelyard.cli.follow import Followed, suffix_of
 from modelyard.cli.lineage import lineage
-from modelyard.cli.sources import UPLOADED, is_mounted, is_path
 from modelyard.cli.summary import run_view
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
+from modelyard.code.sending import send
 from modelyard.errors import ServerUnreachable
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import UPLOADED, is_mounted, is_path
 from modelyard.settings import Settings
 
 
@@ -78,7 +79,12 @@ def _begin(
 ) -> tuple[Chosen, Experiment]:
     """Send what the cluster hasn't got, and have the run begun, or found."""
     experiment = with_uploaded_source(client, checked.experiment, display)
-    request = RunRequest(experiment=experiment.to_document(), tags=lineage(wanted.file))
+    tags, code = lineage(wanted.file), None
+    if checked.code is not None:
+        display.say(f"sending {len(checked.code.files)} files of code unless they are there")
+        sent = send(checked.code, client.upload)
+        tags, code = {**tags, **sent.tags}, sent.digest
+    request = RunRequest(experiment=experiment.to_document(), tags=tags, code=code)
     return choose_run(client, request, go_on=wanted.go_on), experiment
 
 
@@ -88,7 +94,7 @@ def with_uploaded_source(client: Client, experiment: Experiment, display: Displa
     The data is named by its digest: what is there already isn't sent again.
     """
     source = experiment.data.source
-    if not is_path(source) or is_mounted(experiment):
+    if not is_path(source) or is_mounted(source, experiment.resources.volumes):
         return experiment
     path = Path(source)
     display.say(f"sending {path.name} ({path.stat().st_size:,} bytes) unless it is there")

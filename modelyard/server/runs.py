@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from modelyard.api import SweepRequest
 from modelyard.contract import Document
-from modelyard.errors import ExperimentError
+from modelyard.errors import ExperimentError, Mistake
 from modelyard.evaluate.catalogue import METRICS
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import is_mounted, is_path
 from modelyard.journal.rows import SweepRow
 from modelyard.models.families import FAMILIES
 from modelyard.models.family import Family
@@ -30,6 +31,8 @@ def make_sweep(core: Core, request: SweepRequest) -> SweepRow:
         ExperimentError: the experiment has mistakes.
     """
     experiment = experiment_from(request.experiment)
+    if core.settings.executor == "kubernetes":
+        _require_reachable(experiment)
     store = core.settings.store_base
     code = sent_code(experiment, request.code, store=core.store, base=store)
     check_experiment(experiment, None if code is None else code.family)
@@ -58,6 +61,22 @@ def check_experiment(experiment: Experiment, own: Family | None = None) -> None:
     mistakes = check(experiment, known)
     if mistakes:
         raise ExperimentError("experiment", mistakes)
+
+
+def _require_reachable(experiment: Experiment) -> None:
+    """A file's path means nothing to pods, unless they mount the volume that it is on."""
+    from modelyard.k8s.settings import KubernetesSettings  # where there is a cluster alone
+
+    source = experiment.data.source
+    volumes = (*experiment.resources.volumes, *KubernetesSettings().volumes)
+    if is_path(source) and not is_mounted(source, volumes):
+        message = (
+            f"{source!r} is a path that no pod of the cluster has; upload the file with `modelyard "
+            "run FILE --on cluster`, give s3://bucket/key or sklearn:<name>, or mount its volume "
+            "by resources.volumes"
+        )
+        mistake = Mistake(path="data.source", message=message, value=source)
+        raise ExperimentError("experiment", (mistake,))
 
 
 def new_id() -> str:
