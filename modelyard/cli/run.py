@@ -24,6 +24,8 @@ from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
+from modelyard.code.folder import Folder
+from modelyard.code.sending import send
 from modelyard.errors import Interrupted, ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.settings import Settings
@@ -71,10 +73,14 @@ def run_here(wanted: Wanted, settings: Settings, *, fallback: str | None = None)
         fallback: why it isn't on the cluster, where it was meant to be.
     """
     # Every mistake, of the file and against its data, is found before anything is started.
-    experiment = load_checked(wanted.file, wanted.sets).experiment
+    checked = load_checked(wanted.file, wanted.sets)
     with InterruptOnce() as signals:
         run = LocalRun(
-            wanted=wanted, settings=settings.embedded(), experiment=experiment, fallback=fallback
+            wanted=wanted,
+            settings=settings.embedded(),
+            experiment=checked.experiment,
+            code=checked.code,
+            fallback=fallback,
         )
         try:
             return run.to_the_end()
@@ -94,6 +100,7 @@ class LocalRun:
     wanted: Wanted
     settings: Settings
     experiment: Experiment
+    code: Folder | None = None
     fallback: str | None = None
     owner: Owner = field(default_factory=this_process)
     out: Console = field(init=False)
@@ -113,11 +120,13 @@ class LocalRun:
         self.boot = Boot(self.settings, self.owner.run, self.display.say)
         server = self.boot.server.result().service
         with Client(server.address) as client:
+            sent = None if self.code is None else send(self.code, client.upload)
             self.chosen = choose(
                 client,
                 self.experiment,
                 owner=self.owner,
-                tags=self._tags(),
+                tags={**self._tags(), **({} if sent is None else sent.tags)},
+                code=None if sent is None else sent.digest,
                 notes=() if self.fallback is None else (self.fallback,),
                 go_on=self.wanted.go_on,
             )

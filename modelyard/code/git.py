@@ -45,6 +45,12 @@ def commit(folder: Path) -> str | None:
     return None if done is None or done.returncode else done.stdout.decode().strip()
 
 
+def is_dirty(folder: Path) -> bool:
+    """Whether tracked files, of the folder or beside it, differ from the commit."""
+    done = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return done is not None and bool(done.stdout.strip())
+
+
 def diff(folder: Path, without: tuple[str, ...]) -> str:
     """What tracked files of the folder differ in from the commit, empty where nothing does.
 

@@ -46,7 +46,8 @@ def send(folder: Folder, upload: Upload) -> Sent:
     commit = git.commit(folder.path)
     if commit is not None:
         diff = git.diff(folder.path, NEVER)
-        tags |= {"git_commit": commit, "git_dirty": "true" if diff else "false"}
+        dirty = "true" if git.is_dirty(folder.path) else "false"
+        tags |= {"git_commit": commit, "git_dirty": dirty}
         if diff:
             tags[DIFF_TAG] = _uploaded(diff.encode(), DIFF, upload)
     return Sent(digest=digest, tags=tags)
