@@ -147,7 +147,8 @@ def _objective(client: Client, view: SweepView) -> tuple[str, Literal["maximize"
 def _print_status(view: SweepView, metric: str, out: Console) -> None:
     message = f": {view.message}" if view.message else ""
     print_line(f"{view.name}, sweep {view.id}: {view.state}{message}", out)
-    for line in (words.stage_times(view), words.sweep_line(view, metric), *view.notes):
+    progress = (words.stage_times(view), words.sweep_line(view, metric))
+    for line in (*progress, *words.waiting(view), *view.notes):
         print_line(line, out)
     for stage in view.stages:
         if stage.failure is not None:

@@ -53,8 +53,8 @@ def rollback_command(name: str, json_output: bool, on: str | None = None) -> Non
     if json_output:
         print_json(serving)
     else:
-        said = f"{serving.name} version {serving.version} answers at {serving.address}"
-        print_line(said, console())
+        said = f"answers at {serving.address}" if serving.address else "is champion again"
+        print_line(f"{serving.name} version {serving.version} {said}", console())
 
 
 def migrate_command() -> None:

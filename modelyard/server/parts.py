@@ -47,7 +47,7 @@ def build(
     """All parts of a server, none of them started."""
     paths = settings.paths
     tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
-    library = Library(tracking, paths)
+    library = Library(tracking, paths, serves=settings.executor == "local")
     measures = Measures()
     tokens = Tokens(journal)
     store = store_for(settings.store_base, cache=paths.cache)
