@@ -34,6 +34,8 @@ ANSWER_SECONDS = 15.0
 
 CONNECT_SECONDS = 5.0
 
+DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg2")
+
 POOL_SECONDS = 10.0
 """Longest wait for one of the pool's connections."""
 
@@ -52,7 +54,7 @@ def parsed(url: str) -> URL:
         found = make_url(url)
     except ArgumentError as error:
         raise InputError(f"the database's address is not a URL like {wanted}") from error
-    if found.get_backend_name() not in ("sqlite", "postgresql"):
+    if found.drivername not in DRIVERS:
         raise InputError(f"a database {found.drivername}:// can't be used; give {wanted}")
     if "@" in (found.host or ""):
         raise InputError("the database's password holds an @; write it as %40")
