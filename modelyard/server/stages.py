@@ -76,6 +76,7 @@ class Stages:
             executor,
             environment={Variable.SERVER.value: address},
             grace_seconds=settings.grace_seconds,
+            said=self._waiting_changed,
         )
         self._watch: asyncio.Task[None] | None = None
         self._running: dict[str, Controller] = {}
@@ -111,6 +112,9 @@ class Stages:
             return False
         await self._board.retire(sweep)
         return True
+
+    def _waiting_changed(self, sweep: str) -> None:
+        self._journal.set_waiting(sweep, self._board.waiting(sweep))
 
     @property
     def executing(self) -> bool:
@@ -221,7 +225,12 @@ class Stages:
             port=experiment.deploy.port,
             run=None if sweep.owner is None else sweep.owner.run,
         )
-        sentence = f"{serving.name} version {serving.version} answers at {serving.address}"
+        what = f"{serving.name} version {serving.version}"
+        sentence = (
+            f"{what} answers at {serving.address}"
+            if serving.address
+            else f"{what} is {experiment.register_.alias}; serving it from a cluster comes later"
+        )
         return {**serving.model_dump(mode="json"), "sentence": sentence}
 
 

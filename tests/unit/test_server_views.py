@@ -35,7 +35,7 @@ def trial(number: int, state: TrialState, *values: float) -> TrialRow:
 def launch(task: int, begun: float, ended: float | None, number: int = 1) -> LaunchRow:
     key = LaunchKey(sweep=SWEEP, task=str(task), number=number)
     spec = TrialSpec(key=key, stage=Stage.TRIAL, document="d")
-    return LaunchRow(key=key, spec=spec, created_at=begun, ended_at=ended)
+    return LaunchRow(key=key, spec=spec, created_at=begun, started_at=begun, ended_at=ended)
 
 
 def view(
