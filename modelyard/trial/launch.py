@@ -7,12 +7,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import NoReturn
 
 from pydantic import ValidationError
 
-from modelyard.contract import Checkpoint, Exit, Failure, Phase, TrialResult
+from modelyard.contract import Checkpoint, Document, Exit, Failure, Phase, TrialResult
 from modelyard.errors import Fenced, InputError, ServerRefused
 from modelyard.experiment.model import Experiment
 from modelyard.store.folder import FolderStore
@@ -84,11 +85,22 @@ def _try_work(
 def _work(
     assignment: Assignment, intake: Intake, poster: Poster, stopping: Stopping
 ) -> TrialResult:
-    spec = assignment.spec
-    document = intake.document(spec.document, patience_seconds=PATIENCE_SECONDS)
+    document = intake.document(assignment.spec.document, patience_seconds=PATIENCE_SECONDS)
     experiment = _experiment(document.experiment)
     use_threads(experiment.resources.threads)
-    store = _store(assignment, intake, document.store)
+    with _store(assignment, intake, document.store) as store:
+        return _work_in(store, assignment, document, experiment, poster, stopping)
+
+
+def _work_in(
+    store: Store,
+    assignment: Assignment,
+    document: Document,
+    experiment: Experiment,
+    poster: Poster,
+    stopping: Stopping,
+) -> TrialResult:
+    spec = assignment.spec
     resumption = Resumption()
     if spec.resume is not None:
         resumption = newest_whole(store, spec.resume, before=spec.key.number)
@@ -121,19 +133,23 @@ def _work(
     )
 
 
-def _store(assignment: Assignment, intake: Intake, base: str) -> Store:
+@contextmanager
+def _store(assignment: Assignment, intake: Intake, base: str) -> Iterator[Store]:
     """A folder is reached by everybody; for a bucket launches have no keys."""
     if base.startswith("file:"):
-        return store_for(base)
+        yield store_for(base)
+        return
     from modelyard.trial.remote_store import RemoteStore
 
-    return RemoteStore(
+    store = RemoteStore(
         intake=intake,
         key=assignment.spec.key,
         base=base,
         cache=assignment.cache,
         scratch=assignment.scratch / "fetched",
     )
+    with closing(store):
+        yield store
 
 
 def _keeper(assignment: Assignment, store: Store, task: str, poster: Poster) -> Keeper:

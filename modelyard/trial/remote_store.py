@@ -80,6 +80,10 @@ class RemoteStore:
         self._patience = patience_seconds
         self._transfers = Transfers(patience_seconds=patience_seconds)
 
+    def close(self) -> None:
+        """Free the connections."""
+        self._transfers.close()
+
     def commit(self, folder: Path, uri: str) -> str:
         """See ``Store.commit``. The server writes the manifest once all files have arrived."""
         names = sorted(files_of(folder))

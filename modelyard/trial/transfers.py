@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from functools import cached_property
 
 import httpx
 
@@ -15,6 +14,7 @@ from modelyard.trial.intake import NO_TLS, Backoff
 
 PASSING = frozenset({408, 425, 429})
 CHUNK_BYTES = 1 << 20
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
 class UrlRefused(Exception):
@@ -31,6 +31,13 @@ class Transfers:
     def __init__(self, *, patience_seconds: float) -> None:
         self._patience = patience_seconds
         self._making = threading.Lock()
+        self._clients: dict[bool, httpx.Client] = {}
+
+    def close(self) -> None:
+        """Free the connections."""
+        with self._making:
+            for client in self._clients.values():
+                client.close()
 
     def put(self, url: str, content: bytes, what: str) -> str:
         """Write an object or a part; its ETag.
@@ -85,19 +92,13 @@ class Transfers:
             raise Broken(f"reading {what} broke off ({type(error).__name__})") from None
 
     def _client(self, url: str) -> httpx.Client:
+        secure = url.startswith("https://")
         with self._making:
-            return self._secure if url.startswith("https://") else self._plain
-
-    @cached_property
-    def _secure(self) -> httpx.Client:
-        return httpx.Client(timeout=_TIMEOUT)
-
-    @cached_property
-    def _plain(self) -> httpx.Client:
-        return httpx.Client(timeout=_TIMEOUT, verify=NO_TLS)
-
-
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+            if secure not in self._clients:
+                # Proxies and certificates of the environment count here, as for any program.
+                verify = True if secure else NO_TLS
+                self._clients[secure] = httpx.Client(timeout=TIMEOUT, verify=verify)
+            return self._clients[secure]
 
 
 def _is_passing(status: int) -> bool:
