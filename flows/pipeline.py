@@ -14,6 +14,7 @@ from modelyard.client import Client
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import absolute
+from modelyard.flows.own_code import send_own_code
 from modelyard.settings import Settings
 from modelyard.tasks.deploy import deploy
 from modelyard.tasks.evaluate import evaluate
@@ -66,12 +67,15 @@ def open_sweep(experiment: Experiment) -> str:
     settings = Settings()
     # A cluster's server runs on no folder of ours: it says which sources it can reach.
     meant = experiment if settings.server else with_absolute_source(experiment)
-    request = SweepRequest(
-        experiment=meant.to_document(),
-        flow_run=str(runtime.flow_run.id),
-        tags={"flow_run_name": str(runtime.flow_run.name)},
-    )
+    tags = {"flow_run_name": str(runtime.flow_run.name)}
     with Client.connect(settings) as client:
+        sent = send_own_code(experiment, client, settings)
+        request = SweepRequest(
+            experiment=meant.to_document(),
+            flow_run=str(runtime.flow_run.id),
+            tags=tags if sent is None else {**tags, **sent.tags},
+            code=None if sent is None else sent.digest,
+        )
         return client.create_sweep(request).id
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.code import requirements
 from modelyard.code.errors import OwnCodeError
-from modelyard.code.folder import Folder, survey
+from modelyard.code.folder import Folder
+from modelyard.code.gathering import gather
 from modelyard.code.reference import Reference
 from modelyard.errors import Mistake
 from modelyard.experiment.model import Experiment
@@ -53,23 +53,14 @@ def look_at_code(
     problems: list[OwnCodeError] = []
     try:
         family = read_family(experiment.model.family, file.parent)
-        settings = Settings()
-        folder = survey(
-            file.parent,
-            needed=file.name,
-            limit_bytes=settings.code_limit_bytes,
-            without=[settings.paths.home, *no_code],
-        )
     except OwnCodeError as error:
         problems.append(error)
-    if experiment.resources.image is None and (extra := requirements.extra(file.parent)):
-        problems.append(
-            OwnCodeError(
-                f"{file.parent / requirements.FILE} asks for {', '.join(extra)}, which a trial "
-                "doesn't have, and nothing is installed for it: build an image with it and name "
-                "that as resources.image"
-            )
-        )
+    try:
+        if file.is_file():
+            image = experiment.resources.image
+            folder = gather(file, Settings(), no_code=no_code, image=image)
+    except OwnCodeError as error:
+        problems.append(error)
     path = wanted(raw, ("model", "family")).dotted
     mistakes = tuple(
         Mistake(

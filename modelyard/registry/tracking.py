@@ -194,6 +194,10 @@ class Tracking:
         """Keep a JSON document with a run; the same name again replaces it."""
         self.client.log_dict(run, dict(document), name)
 
+    def log_file(self, run: str, file: Path) -> None:
+        """Keep a file with a run, by its name; the same name again replaces it."""
+        self.client.log_artifact(run, str(file))
+
 
 def legal(key: str) -> str:
     """A name of a metric or parameter as MLflow allows it, 250 characters at most."""
