@@ -67,6 +67,7 @@ def sweep_view(
         ended_at=row.ended_at,
         seconds=(row.ended_at or now) - row.created_at,
         notes=row.notes,
+        waiting=waiting_lines(views),
         stages=tuple(
             stage_view(stage, now=now, waiting=held.get(stage.stage, "")) for stage in stages
         ),
@@ -130,6 +131,15 @@ def trial_views(
         )
         for trial in trials
     ]
+
+
+def waiting_lines(views: Sequence[TrialView]) -> tuple[str, ...]:
+    """What trials wait for, each once, the reason of most trials first."""
+    counted = Counter(view.waiting for view in views if view.waiting)
+    return tuple(
+        f"{count} {'trial waits' if count == 1 else 'trials wait'}: {reason}"
+        for reason, count in counted.most_common()
+    )
 
 
 def _all_wait(views: Sequence[TrialView]) -> str:

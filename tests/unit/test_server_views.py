@@ -137,6 +137,22 @@ def test_running_trials_show_their_newest_metrics() -> None:
     assert (seen.metrics, seen.step, seen.epochs) == ({"validation_accuracy": 0.7}, 3, 20)
 
 
+def test_waiting_trials_are_told_by_reason() -> None:
+    """A sweep shows what its trials wait for, each reason once behind how many, most first."""
+    rows = [trial(number, TrialState.WAITING) for number in range(3)]
+    words = {
+        "0": "ImagePull: no such tag",
+        "1": "Unschedulable: no GPU",
+        "2": "Unschedulable: no GPU",
+    }
+    seen = views.trial_views(sweep(), trials=rows, launches=[], latest={}, now=0.0, waiting=words)
+
+    assert views.waiting_lines(seen) == (
+        "2 trials wait: Unschedulable: no GPU",
+        "1 trial waits: ImagePull: no such tag",
+    )
+
+
 def test_an_ended_sweep_stands_still() -> None:
     """Times of an ended sweep and of its stages no longer grow."""
     row = sweep(state=SweepState.COMPLETE, ended_at=1050.0)
