@@ -127,9 +127,7 @@ class Database:
     @property
     def name(self) -> str:
         """How the database is called in messages: never with its password."""
-        if self.url.get_backend_name() == "sqlite":
-            return str(self.url.database)
-        return f"{self.url.database} on {self.url.host}"
+        return postgres.name_of(self.url)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

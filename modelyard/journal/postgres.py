@@ -7,7 +7,6 @@ server itself helps then. So this process waits by a function of its own.
 from __future__ import annotations
 
 import select
-from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -61,6 +60,11 @@ def parsed(url: str) -> URL:
     return found
 
 
+def name_of(url: URL) -> str:
+    """How a database is called in messages: never with its password."""
+    return str(url.database) if url.host is None else f"{url.database} on {url.host}"
+
+
 def engine_arguments(url: URL, *, connections: int, schema: str | None = None) -> dict[str, Any]:
     """Arguments of ``create_engine`` for a Postgres.
 
@@ -94,12 +98,9 @@ def engine_arguments(url: URL, *, connections: int, schema: str | None = None) -
 def alone(connection: Connection) -> None:
     """Wait, within a transaction, for others who make or change tables; until it ends they wait."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_lock(), {"key": _MIGRATING})
-
-
-@cache
-def _lock() -> Any:
-    return text("select pg_advisory_xact_lock(:key)")
+        # Whoever holds it may work on other connections for a while.
+        connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
 
 
 def _server_settings(schema: str | None) -> dict[str, str]:
