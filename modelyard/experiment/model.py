@@ -65,7 +65,7 @@ class Data(Section):
     source: str = Field(
         min_length=1,
         description="sklearn:digits and its like, or a CSV, Parquet or NPZ file, "
-        "relative to the experiment file.",
+        "relative to the experiment file; or s3://bucket/key of such a file.",
     )
     kind: Literal["table", "image", "text"] | None = Field(
         None, description="table, image or text; found when left out."

@@ -30,7 +30,7 @@ NAMED_DATASETS = (
 )
 """Sets that are to be known by name."""
 
-LOCAL_SOURCES = "sklearn:digits and its like, or a CSV, Parquet or NPZ file"
+SOURCES = "sklearn:digits and its like, or a CSV, Parquet or NPZ file, also at s3://bucket/key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +60,16 @@ def _is_in(*values: object) -> Callable[[object], bool]:
 
 def _later_source(source: str) -> bool:
     scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
-    return scheme is not None or source.lower().replace("_", "-") in NAMED_DATASETS
+    other = scheme is not None and scheme[1] != "s3"
+    return other or source.lower().replace("_", "-") in NAMED_DATASETS
 
 
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
-        values=f"{', '.join(NAMED_DATASETS)}, s3://… and other addresses",
-        instead=LOCAL_SOURCES,
+        values=f"{', '.join(NAMED_DATASETS)}, addresses other than s3://…",
+        instead=SOURCES,
     ),
     Later(
         key="data.kind",

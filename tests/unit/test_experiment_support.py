@@ -12,7 +12,7 @@ from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
     ({"data": {"source": "mnist"}}, "data.source"),
-    ({"data": {"source": "s3://bucket/a.csv"}}, "data.source"),
+    ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
     ({"data": {"source": "x", "kind": "text"}}, "data.kind"),
     ({"data": {"source": "x", "folds": 2}}, "data.folds"),
     ({"data": {"source": "x", "repeats": 2}}, "data.repeats"),
