@@ -161,8 +161,8 @@ def _stage_row(
         return Text("▸", style="cyan"), Text(name), Text(seconds, justify="right"), Text("")
     good = stage.state is StageState.COMPLETE
     mark = Text("✓", style="green") if good else Text("✗", style="red")
-    why = "" if good or stage.failure is None else stage.failure.summary
-    return mark, Text(name), Text(words.duration(stage.seconds), justify="right"), Text(why)
+    # Why it failed is said below, once the picture stands still.
+    return mark, Text(name), Text(words.duration(stage.seconds), justify="right"), Text("")
 
 
 def _sweep_picture(

@@ -86,10 +86,9 @@ def stage_of(view: SweepView, name: str) -> StageView | None:
 
 
 def stage_line(stage: StageView) -> str:
-    """A stage that has ended, with its seconds, or why it failed."""
+    """A stage that has ended, with its seconds. Why it failed is said by the sweep's message."""
     if stage.state is StageState.FAILED:
-        why = stage.failure.summary if stage.failure else "no reason is known"
-        return f"{stage.stage} failed after {duration(stage.seconds)}: {why}"
+        return f"{stage.stage} failed after {duration(stage.seconds)}"
     return f"{stage.stage} took {duration(stage.seconds)}"
 
 

@@ -58,6 +58,16 @@ _REASONS = {
     "Evicted": Category.PREEMPTED,
     # the node stopped answering
     "NodeLost": Category.PREEMPTED,
+    # Job or pod was deleted by hand
+    "Deleted": Category.PREEMPTED,
+    # the cluster refuses us for another reason than a quota
+    "Forbidden": Category.CONFIGURATION,
+    # no Job can be made of the file's resources, or the API server won't have it
+    "Invalid": Category.CONFIGURATION,
+    # a secret that isn't there, or an image without our program
+    "Config": Category.CONFIGURATION,
+    # the container runtime failed to start the program
+    "StartError": Category.INFRASTRUCTURE,
     # longer than the pod's activeDeadlineSeconds
     "DeadlineExceeded": Category.TIMED_OUT,
 }
@@ -99,7 +109,7 @@ _SUMMARIES = {
 _RESOLUTIONS = {
     Category.OUT_OF_MEMORY: "Raise resources.memory, or narrow the parameters that set its size.",
     Category.DIVERGED: "Lower the learning rate's upper bound, or set train.clip_norm.",
-    Category.BUG: "Read the traceback in the evidence.",
+    Category.BUG: "`modelyard logs {sweep} {task}` shows its traceback.",
     Category.CONFIGURATION: "Mend what the summary names, then go on with --continue.",
     Category.HUNG: "See its log; MODELYARD_HUNG_TRAINING_SECONDS sets the patience.",
     Category.INFRASTRUCTURE: "See the evidence and the server's log.",
@@ -134,7 +144,9 @@ def classify(launch: LaunchRow, job: Job | None) -> FailureView | None:
     return FailureView(
         category=category,
         summary=_summary(category, launch, job),
-        resolution=_RESOLUTIONS.get(category, ""),
+        resolution=_RESOLUTIONS.get(category, "").format(
+            sweep=launch.key.sweep, task=launch.key.task
+        ),
         evidence=_evidence(launch, job),
     )
 
