@@ -12,20 +12,25 @@ import contextlib
 import json
 import os
 import random
+import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Literal, TypeAlias
 
 import aiohttp
+from kubernetes import client as sync
 from kubernetes.aio import client as aio
 from kubernetes.aio import config as aio_config
 from kubernetes.aio.client import models as models
+from kubernetes.config import ConfigException, load_kube_config
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
+from kubernetes.stream import portforward
+from urllib3.exceptions import HTTPError
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable, InputError
+from modelyard.k8s.answers import BUSY, Json, answer_of, collided, raise_for, retry_after
 
-Json: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["jobs", "pods", "events", "secrets"]
 
 PATIENCE_SECONDS = 120.0
@@ -42,12 +47,7 @@ LOG_TAIL_BYTES = 4096
 LOG_SECONDS = 5.0
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
 
-_BUSY = (429, 500, 502, 503, 504)
 _CUT = (aiohttp.ClientError, ConnectionError, TimeoutError, ssl.SSLError)
-
-
-class Gone(Exception):
-    """The version a watch should start from is no longer kept: list again."""
 
 
 class KubernetesApi:
@@ -173,7 +173,7 @@ class KubernetesApi:
                 async for line in it:
                     event: Json = json.loads(line)
                     if event["type"] == "ERROR":
-                        _raise_for(event["object"])
+                        raise_for(event["object"])
                     yield event
         except (*_CUT, ValueError) as error:
             raise ClusterUnreachable(f"The watch of {kind} was cut: {_words(error)}") from error
@@ -195,6 +195,7 @@ class KubernetesApi:
             self._refresh.cancel()
             await asyncio.wait({self._refresh})
         await self._client.close()
+        await asyncio.sleep(0)  # closed connections are let go of in the loop's next round
 
     async def _lines(
         self, path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
@@ -202,7 +203,7 @@ class KubernetesApi:
         response = await self._send("GET", path, query, limits=limits)
         try:
             if response.status != 200:
-                _raise_for(json.loads(await response.read()))
+                raise_for(json.loads(await response.read()))
             # Not readline(), which refuses lines above its limit.
             rest = b""
             async for block in response.content.iter_any():
@@ -211,6 +212,9 @@ class KubernetesApi:
                     if line:
                         yield line
         finally:
+            # A watch is left in the middle; a good-bye would wait for the other side's.
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()
             response.close()
 
     async def _ask(
@@ -227,10 +231,10 @@ class KubernetesApi:
             try:
                 response = await self._send(method, path, query, body)
                 content = await response.read()
-                if response.status not in _BUSY and not _collided(response.status, content):
-                    return _answer(response.status, content)
+                if response.status not in BUSY and not collided(response.status, content):
+                    return answer_of(response.status, content)
                 words = f"HTTP {response.status}"
-                pause = max(pause, _retry_after(response.headers.get("Retry-After")))
+                pause = max(pause, retry_after(response.headers.get("Retry-After")))
             except _CUT as error:
                 words = _words(error)
             pause *= random.uniform(1.0, 1.25)
@@ -260,6 +264,69 @@ class KubernetesApi:
         return response
 
 
+class Tunnels:
+    """Connections to the pods of a namespace, through the API server. Thread-safe.
+
+    Args:
+        context: of the kubeconfig; its current one when None.
+
+    Raises:
+        InputError: there is no kubeconfig, or it can't be used.
+    """
+
+    def __init__(self, namespace: str, context: str | None = None) -> None:
+        self._namespace = namespace
+        self._configuration = sync.Configuration()
+        try:
+            load_kube_config(context=context, client_configuration=self._configuration)
+        except (ConfigException, OSError, ValueError) as error:
+            raise InputError(f"No cluster can be reached: {error}. Set KUBECONFIG.") from error
+
+    def service(self, name: str) -> Json:
+        """A Service. Raises as ``KubernetesApi.create``."""
+        core, limits = self._core(), (REQUEST_SECONDS, REQUEST_SECONDS)
+        with _translated(f"service {name} in namespace {self._namespace}"):
+            service = core.read_namespaced_service(name, self._namespace, _request_timeout=limits)
+        found: Json = service.model_dump(by_alias=True, exclude_none=True)
+        return found
+
+    def pods(self, selector: str) -> list[Json]:
+        """Pods that a label selector matches. Raises as ``KubernetesApi.create``."""
+        core, limits = self._core(), (REQUEST_SECONDS, REQUEST_SECONDS)
+        with _translated(f"pods of namespace {self._namespace}"):
+            pods = core.list_namespaced_pod(
+                self._namespace, label_selector=selector, _request_timeout=limits
+            )
+        return [pod.model_dump(by_alias=True, exclude_none=True) for pod in pods.items]
+
+    def open(self, pod: str, port: int) -> socket.socket:
+        """A connection to a pod's port; whoever asks closes it. Raises as above."""
+        # The library swaps a method of its client for this call: each call needs its own.
+        core = self._core()
+        with _translated(f"pod {pod} in namespace {self._namespace}"):
+            tunnel = portforward(
+                core.connect_get_namespaced_pod_portforward, pod, self._namespace, ports=str(port)
+            )
+        connection: socket.socket = tunnel.socket(port)
+        return connection
+
+    def _core(self) -> sync.CoreV1Api:
+        return sync.CoreV1Api(sync.ApiClient(self._configuration))
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The library's errors as ours."""
+    try:
+        yield
+    except sync.ApiException as error:
+        if not error.status:
+            raise ClusterUnreachable(f"Can't reach {what}: {error.reason}") from error
+        raise ClusterRefused(f"{what}: {error.reason}", status=error.status) from error
+    except (HTTPError, OSError) as error:
+        raise ClusterUnreachable(f"Can't reach {what}: {error}") from error
+
+
 def in_cluster() -> bool:
     """Whether this process runs in a pod."""
     return SERVICE_HOST_ENV_NAME in os.environ
@@ -268,41 +335,6 @@ def in_cluster() -> bool:
 def _path(kind: Kind, namespace: str, name: str = "") -> str:
     group = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
     return f"{group}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
-
-
-def _collided(status: int, content: bytes) -> bool:
-    """Two requests changed one object (a quota, as Jobs are created at once): ask again."""
-    return status == 409 and b'"reason":"Conflict"' in content
-
-
-def _answer(status: int, content: bytes) -> Json:
-    try:
-        answer: Json = json.loads(content)
-    except ValueError:
-        answer = {"message": content[:500].decode(errors="replace")}
-    if status >= 400:
-        _raise_for({"code": status, **answer})
-    return answer
-
-
-def _raise_for(status: Json) -> None:
-    """Raise what a Status object says."""
-    code = int(status.get("code") or 0)
-    if code == 410:
-        raise Gone(status.get("message", ""))
-    raise ClusterRefused(
-        str(status.get("message") or f"HTTP {code}"),
-        status=code,
-        reason=str(status.get("reason") or ""),
-    )
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds that the server asks us to wait; a date (which it never sends) counts as none."""
-    try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        return 0.0
 
 
 def _words(error: BaseException) -> str:

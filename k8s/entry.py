@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from modelyard.contract import LaunchKey
 from modelyard.executor import Job, JobPhase
-from modelyard.k8s.client import Json, models
+from modelyard.k8s.answers import Json
+from modelyard.k8s.client import models
 from modelyard.k8s.status import finished
 
 

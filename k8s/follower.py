@@ -9,7 +9,8 @@ from contextlib import aclosing
 from typing import Protocol
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable
-from modelyard.k8s.client import Gone, Json, Kind, KubernetesApi
+from modelyard.k8s.answers import Gone, Json
+from modelyard.k8s.client import Kind, KubernetesApi
 
 LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from modelyard.k8s.client import Json
+from modelyard.k8s.answers import Json
 from modelyard.k8s.ledger import Ledger
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 from modelyard.contract import Exit
 from modelyard.executor import Evidence, JobPhase
-
-Json: TypeAlias = dict[str, Any]
+from modelyard.k8s.answers import Json
 
 LOST_SECONDS = 30.0
 """A pod that is Terminating for so much longer than its grace is on a node that is gone."""
