@@ -88,6 +88,7 @@ def _prepare(work: Work) -> TrialResult:
 def _fit(work: Work) -> TrialResult:
     from modelyard.train.fit import fit
     from modelyard.train.job import FitJob
+    from modelyard.trial.rebuilt import check_rebuilt
 
     snapshot = _snapshot(work)
     family = resolve(work.experiment, snapshot.card)
@@ -108,6 +109,8 @@ def _fit(work: Work) -> TrialResult:
     work.reporter.phase("saving", False)
     packed = work.scratch / "model"
     fitted.pack(packed)
+    if fitted.code is not None:
+        check_rebuilt(packed, fitted, snapshot.rows("validation"))
     chosen = work.experiment.model.family == "auto"
     return TrialResult(
         metrics=fitted.metrics,
