@@ -104,7 +104,7 @@ class Library:
         if not self._serves:
             return ServingView(name=name, version=number, address="", process=0)
         with _translated():
-            folder = versions.version_folder(self._tracking, name, number)
+            folder = versions.version_folder(self._tracking, name, number, cache=self._paths.cache)
         with self._deploying:
             return local.deploy(name, number, folder, port=port, paths=self._paths, run=run)
 

@@ -17,6 +17,7 @@ from modelyard.server import handover
 from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.settings import Settings
+from modelyard.store.store import store_for
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.stage import StageController, StageOrder, outcome_of
@@ -72,6 +73,7 @@ class Stages:
         self._executor = executor
         self._library = library
         self._settings = settings
+        self._store = store_for(settings.store_base, cache=settings.paths.cache)
         self._board = JobBoard(
             executor,
             environment={Variable.SERVER.value: address},
@@ -209,7 +211,7 @@ class Stages:
     def _register(self, sweep: SweepRow) -> dict[str, Any]:
         from modelyard.server.registering import candidate_of  # late: see ``Library``
 
-        registered = self._library.register(candidate_of(self._journal, sweep))
+        registered = self._library.register(candidate_of(self._journal, sweep, self._store))
         return {
             "version": registered.version.model_dump(mode="json"),
             "verdict": registered.decision.verdict.value,
