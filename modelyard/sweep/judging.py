@@ -48,8 +48,7 @@ class Judged:
         if self.task.launching or not self.alive:
             return self.task.launching
         newest = self.task.launches[-1]
-        ending = newest.gone or self.waited_out is not None
-        return not ending and not (policy.overlap and newest.row.result is not None)
+        return not newest.gone and not (policy.overlap and newest.row.result is not None)
 
 
 def judge(task: TaskView, world: World, policy: Policy) -> Judged:
