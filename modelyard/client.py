@@ -52,6 +52,9 @@ REMOTE_PATIENCE_SECONDS = 300.0
 WAIT_SECONDS = 10
 """How long the server may hold a long poll."""
 
+NOT_OURS = (404, 405, 500, 502, 503, 504)
+"""What a gateway answers when our server isn't behind it; 503 is an answer of ours, too."""
+
 UPLOAD_SECONDS = 600.0
 """Longest silence of an upload: at its end the server passes the file on."""
 
@@ -338,7 +341,7 @@ class Client:
 
     def health(self) -> Health:
         """Whether the server and what it depends on are well; also when they aren't."""
-        answer = self._connection.send("GET", "/readyz", accepted=(503,))
+        answer = self._connection.send("GET", "/readyz", accepted=NOT_OURS)
         try:
             return Health.model_validate_json(answer.content)
         except ValueError:
