@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from kubernetes import client
+from kubernetes import client, watch
 
-from modelyard.contract import Exit, LaunchKey, Stage, Variable
+from modelyard.contract import Exit, LaunchKey, Stage
 from modelyard.executor import Change, Job, JobPhase, LaunchRequest, Placement, Resources
 from modelyard.k8s.executor import KubernetesExecutor
 from modelyard.k8s.settings import KubernetesSettings
@@ -41,7 +40,7 @@ def snapshot(bench: Bench) -> str:
 
 
 @pytest.fixture
-def fit(bench: Bench, room: str, snapshot: str) -> Iterator[LaunchRequest]:
+def fit(bench: Bench, snapshot: str) -> Iterator[LaunchRequest]:
     """A fit without an end, that has saved a checkpoint; cleaned away afterwards."""
     request = bench.request(Stage.TRIAL, epochs=1_000_000, inputs={"snapshot": snapshot})
     bench.run(bench.executor.launch((request,)))
@@ -260,9 +259,8 @@ def test_a_pod_over_quota_waits_with_the_words_of_the_event() -> None:
 
 def quota_counts(room: str) -> None:
     """Wait until the API server enforces the quota, which it does once it was counted."""
-    from kubernetes import watch
-
-    for event in watch.Watch().stream(core().list_namespaced_resource_quota, room, timeout_seconds=30):
+    quotas = core().list_namespaced_resource_quota
+    for event in watch.Watch().stream(quotas, room, timeout_seconds=30):
         if event["object"].status and event["object"].status.used is not None:
             return
     raise AssertionError("the quota was never counted")
