@@ -156,8 +156,8 @@ def _clock(dialect: str) -> TextClause:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        arguments = postgres.engine_arguments(url, connections=CONNECTIONS, schema=postgres.SCHEMA)
-        return create_engine(url, **arguments)
+        ours = postgres.within(url, postgres.SCHEMA)
+        return create_engine(ours, **postgres.engine_arguments(ours, connections=CONNECTIONS))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

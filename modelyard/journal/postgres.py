@@ -18,9 +18,13 @@ from sqlalchemy.exc import ArgumentError
 
 from modelyard.errors import InputError
 
-SCHEMA = "modelyard"
+SCHEMA = "modelyard_journal"
 """Holds the journal's tables. Optuna keeps its own in the same database, under names that ours
 have too (``trials``, ``alembic_version``)."""
+
+SHARED_SCHEMA = "public"
+"""Where others keep theirs. It has to be said: a server looks into a schema named like the user
+first."""
 
 STATEMENT_SECONDS = 10.0
 """Longest that the server works on one statement, or a transaction of ours stands idle in it."""
@@ -65,17 +69,22 @@ def name_of(url: URL) -> str:
     return str(url.database) if url.host is None else f"{url.database} on {url.host}"
 
 
-def engine_arguments(url: URL, *, connections: int, schema: str | None = None) -> dict[str, Any]:
+def within(url: URL, schema: str) -> URL:
+    """A Postgres's address with the schema in which tables are looked for and made."""
+    given = url.query.get("options", "")
+    options = f"{given if isinstance(given, str) else ' '.join(given)} -c search_path={schema}"
+    return url.update_query_dict({"options": options.strip()})
+
+
+def engine_arguments(url: URL, *, connections: int) -> dict[str, Any]:
     """Arguments of ``create_engine`` for a Postgres.
 
     Args:
+        url: see ``within``.
         connections: kept open; twice as many more are opened for a while.
-        schema: where tables are looked for; None leaves it to the server.
     """
     extensions.set_wait_callback(_wait)
-    given = url.query.get("options", "")
-    options = [given if isinstance(given, str) else " ".join(given)]
-    options += [f"-c {name}={value}" for name, value in _server_settings(schema).items()]
+    limits = " ".join(f"-c {name}={value}" for name, value in _limits().items())
     return {
         "pool_pre_ping": True,
         "pool_size": connections,
@@ -85,7 +94,7 @@ def engine_arguments(url: URL, *, connections: int, schema: str | None = None) -
         "use_native_hstore": False,  # it would ask for it at each connect
         "connect_args": {
             "application_name": "modelyard",
-            "options": " ".join(options).strip(),
+            "options": f"{url.query.get('options', '')} {limits}".strip(),
             "keepalives": 1,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
@@ -103,15 +112,14 @@ def alone(connection: Connection) -> None:
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
 
 
-def _server_settings(schema: str | None) -> dict[str, str]:
-    settings = {
+def _limits() -> dict[str, str]:
+    return {
         "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
         "lock_timeout": f"{LOCK_SECONDS:.0f}s",
         # A server of ours that stopped in the middle of a write must not keep the next from
         # taking the lease.
         "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS:.0f}s",
     }
-    return settings if schema is None else {**settings, "search_path": schema}
 
 
 def _wait(connection: Any) -> None:

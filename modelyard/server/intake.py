@@ -50,6 +50,7 @@ class Intake:
         self._measures = measures
         self._lost = lost
         self._load = Load()
+        self._failing = False
         self._queue: queue.SimpleQueue[_Posted | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="intake", daemon=True)
 
@@ -103,12 +104,17 @@ class Intake:
             self._answer(group, [error] * len(group))
             self._lost(error)
         except ModelyardError as error:
-            LOG.warning("%d batches were not stored, and are posted again: %s", len(group), error)
+            if not self._failing:
+                LOG.warning("batches are not stored for now, and posted again: %s", error)
+            self._failing = True
             self._answer(group, [error] * len(group))
         except Exception as error:
             LOG.exception("a group of %d batches was not stored", len(group))
             self._answer(group, [error] * len(group))
         else:
+            if self._failing:
+                LOG.info("batches are stored again")
+            self._failing = False
             self._answer(group, answers)
 
     def _answer(self, group: list[_Posted], answers: Sequence[int | Exception]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from threading import Lock
 from typing import Any
@@ -40,8 +40,11 @@ def open_storage(url: str) -> RDBStorage:
     with _OPENING, translated(url):
         if address.get_backend_name() == "sqlite":
             return _open_sqlite(url)
-        with _alone(address):
-            return _newest(url, postgres.engine_arguments(address, connections=1))
+        # In the URL, as Optuna's migrations connect by themselves.
+        address = postgres.within(address, postgres.SHARED_SCHEMA)
+        arguments = postgres.engine_arguments(address, connections=1)
+        with _alone(address, arguments):
+            return _newest(address.render_as_string(hide_password=False), arguments)
 
 
 def migrate(url: str) -> None:
@@ -108,8 +111,7 @@ def _newest(url: str, arguments: dict[str, Any]) -> RDBStorage:
 
 
 @contextmanager
-def _alone(address: URL) -> Iterator[None]:
-    arguments = postgres.engine_arguments(address, connections=1)
+def _alone(address: URL, arguments: Mapping[str, Any]) -> Iterator[None]:
     pool = ("pool_size", "max_overflow", "pool_timeout", "pool_pre_ping")
     guard = create_engine(
         address,
