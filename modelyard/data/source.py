@@ -105,6 +105,7 @@ def _object(source: str, folder: Path) -> Path:
         place, s3 = place_of(source), S3()
         found = s3.stat(place)
         if found is None:
+            s3.look(place.bucket)
             raise DataError(
                 f"{source} is not there: the bucket {place.bucket} has no {place.key!r}; write "
                 "s3://bucket/key of one file",
