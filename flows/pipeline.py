@@ -27,7 +27,7 @@ from modelyard.tasks.train import train
 def cancel_sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Cancelling the flow run ends its trials too. Prefect passes just these three names."""
     with Client.connect(Settings()) as client:
-        for view in client.sweeps():
+        for view in client.patiently(client.sweeps):
             if view.flow_run == str(flow_run.id) and view.state is SweepState.RUNNING:
                 client.cancel(view.id, "its flow run was cancelled")
 
@@ -76,7 +76,7 @@ def open_sweep(experiment: Experiment) -> str:
             tags=tags if sent is None else {**tags, **sent.tags},
             code=None if sent is None else sent.digest,
         )
-        return client.create_sweep(request).id
+        return client.patiently(lambda: client.create_sweep(request)).id
 
 
 def with_absolute_source(experiment: Experiment) -> Experiment:
@@ -89,7 +89,7 @@ def with_absolute_source(experiment: Experiment) -> Experiment:
 def look(sweep: str) -> SweepView:
     """The sweep as it is now."""
     with Client.connect(Settings()) as client:
-        return client.sweep(sweep)
+        return client.patiently(lambda: client.sweep(sweep))
 
 
 def final_state(view: SweepView) -> State[Any]:

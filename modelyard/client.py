@@ -59,6 +59,7 @@ UPLOAD_SECONDS = 600.0
 """Longest silence of an upload: at its end the server passes the file on."""
 
 Answer = TypeVar("Answer", bound=Wire)
+Value = TypeVar("Value")
 
 
 class Client:
@@ -137,6 +138,14 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def patiently(self, call: Callable[[], Value]) -> Value:
+        """Call, and again while the server is away, for as long as that is borne.
+
+        Args:
+            call: of this client, and one that may be repeated.
+        """
+        return self._connection.patiently(call)
 
     def close(self) -> None:
         """Free the connections."""

@@ -76,7 +76,7 @@ class Stages:
         self._store = store_for(settings.store_base, cache=settings.paths.cache)
         self._board = JobBoard(
             executor,
-            environment={Variable.SERVER.value: address},
+            environment=_environment(settings, address),
             grace_seconds=settings.grace_seconds,
             said=self._waiting_changed,
         )
@@ -134,7 +134,7 @@ class Stages:
             case "evaluate":
                 return await self._evaluate(sweep, experiment)
             case "register":
-                return await asyncio.to_thread(self._register, sweep)
+                return await patiently(self._register, sweep)
             case "deploy":
                 return await asyncio.to_thread(self._deploy, sweep, experiment)
             case _:
@@ -234,6 +234,15 @@ class Stages:
             else f"{what} is {experiment.register_.alias}; serving it from a cluster comes later"
         )
         return {**serving.model_dump(mode="json"), "sentence": sentence}
+
+
+def _environment(settings: Settings, address: str) -> dict[str, str]:
+    """Where launches post. Those of this machine are ours as the server is, and show its own key;
+    a cluster's executor gives each sweep's a token of their own."""
+    found = {Variable.SERVER.value: address}
+    if settings.executor == "local" and settings.api_key is not None:
+        found[Variable.TOKEN.value] = settings.api_key.get_secret_value()
+    return found
 
 
 def _controller_type() -> type[SweepController]:
