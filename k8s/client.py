@@ -15,7 +15,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 import aiohttp
@@ -56,13 +56,19 @@ class KubernetesApi:
     Args:
         client: configured client of the library.
         patience_seconds: how long a request is repeated.
+        sleep: waits for so many seconds between two tries.
     """
 
     def __init__(
-        self, client: aio.ApiClient, *, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        client: aio.ApiClient,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client
         self._patience = patience_seconds
+        self._sleep = sleep
         self._refresh: asyncio.Task[None] | None = None
 
     @classmethod
@@ -240,7 +246,7 @@ class KubernetesApi:
             pause *= random.uniform(1.0, 1.25)
             if time.monotonic() + pause > until:
                 raise ClusterUnreachable(f"The cluster's API doesn't answer {path}: {words}")
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
             delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 
     async def _send(

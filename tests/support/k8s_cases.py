@@ -68,7 +68,9 @@ def manifests() -> dict[str, models.V1Job | models.V1Secret]:
     placement = Placement(
         project="vision",
         node_selector={"zone": "b"},
-        tolerations=({"key": "spot", "value": "yes", "tolerationSeconds": 30},),
+        tolerations=(
+            {"key": "spot", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 30},
+        ),
         queue="team",
         priority_class="high",
         service_account="trainer",
