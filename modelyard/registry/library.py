@@ -20,8 +20,11 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Its own retries would make a second run where only an answer was lost. We look before.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""What MLflow reads when it is imported: no telemetry, no pickle, no progress bars."""
+"""What MLflow reads: no telemetry, no pickle, no progress bars, one try for each request."""
 
 LOUD = {
     "mlflow": logging.WARNING,

@@ -103,7 +103,11 @@ class Runs:
         for point in points:
             if point.step not in held.get(point.key, ()):
                 new.setdefault((point.key, point.step), point)
-        self._tracking.log(run, points=new.values())
+        try:
+            self._tracking.log(run, points=new.values())
+        except Exception:
+            self._held.pop(run, None)  # what of it was stored is asked for before the next try
+            raise
         for key, step in new:
             held.setdefault(key, set()).add(step)
 
