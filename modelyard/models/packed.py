@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -249,19 +250,44 @@ def _own_estimator(file: Path, description: _Description) -> Estimator:
 
     if description.code is None:
         raise ValueError(f"{description.family} is own code, and {DESCRIPTION} names none")
-    code = open_code(file.with_name(ARCHIVE))
-    try:
-        return load_network(
-            file, description.family, description.parameters, _shape(description), code
+    family, code = description.family, open_code(file.with_name(ARCHIVE))
+    with _own(f"{family} can't be built again"):
+        shape = _shape(description)
+        return _OwnEstimator(
+            load_network(file, family, description.parameters, shape, code), family
         )
+
+
+class _OwnEstimator:
+    """An estimator made by own code, whose errors are told as ours with their place."""
+
+    def __init__(self, estimator: Estimator, family: str) -> None:
+        self._estimator = estimator
+        self._family = family
+        self.save = estimator.save
+        self.shape_json = estimator.shape_json
+
+    def predict(self, features: Array) -> Array:
+        """See ``Estimator``."""
+        with _own(f"{self._family} can't answer"):
+            return self._estimator.predict(features)
+
+
+@contextmanager
+def _own(what: str) -> Iterator[None]:
+    """Own code runs within, and may raise anything.
+
+    Raises:
+        PackedModelError: in place of whatever isn't ours.
+    """
+    try:
+        yield
     except ModelyardError:
         raise
-    except Exception as error:  # the user's own code may raise anything
+    except Exception as error:
         place = place_of(error)
         where = f" ({place})" if place else ""
-        raise PackedModelError(
-            f"{description.family} can't be built again: {type(error).__name__}: {error}{where}"
-        ) from error
+        raise PackedModelError(f"{what}: {type(error).__name__}: {error}{where}") from error
 
 
 def _shape(description: _Description) -> Shape:

@@ -15,6 +15,7 @@ from modelyard.code.importing import Code
 from modelyard.contract import Exit
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import DigestMismatch, InputError
+from modelyard.evaluate.compare import NotComparable, compare
 from modelyard.models.packed import PackedModelError, load
 from modelyard.models.pyfunc import _load_pyfunc
 from modelyard.train.errors import CheckpointUnusable
@@ -185,6 +186,30 @@ def test_a_model_that_loses_what_it_is_on_the_way_is_refused(
     check_rebuilt(tmp_path / "kept" / "model", kept, rows)
     with pytest.raises(OwnCodeError, match="answers differently: it keeps something"):
         check_rebuilt(tmp_path / "lost" / "model", lost, rows)
+
+
+def test_a_champion_whose_code_fails_can_only_not_be_compared(
+    images: Snapshot, tmp_path: Path
+) -> None:
+    """It stops no candidate; file and line are said."""
+    moody = NET.replace("from late", "assert len(examples) < 3\n        from late")
+    fitted_ = fitted(images, tmp_path, {**FILES, "my_net.py": NET}, epochs=1)
+    fitted_.pack(tmp_path / "model")
+    other = opened(tmp_path / "other", {**FILES, "my_net.py": moody})
+    described = json.loads((tmp_path / "model" / "model.json").read_text())
+    described["code"] = other.digest
+    (tmp_path / "model" / "model.json").write_text(json.dumps(described))
+    shutil.copyfile(other.archive, tmp_path / "model" / "code.tar")
+
+    with pytest.raises(NotComparable, match=r"can't answer: AssertionError: .*\(my_net\.py line"):
+        compare(
+            {"accuracy": 0.5},
+            load(tmp_path / "model"),
+            rows=images.rows("test"),
+            truth=images.target("test"),
+            card=images.card,
+            metric="accuracy",
+        )
 
 
 def test_a_packed_model_whose_code_fails_says_so(images: Snapshot, tmp_path: Path) -> None:
