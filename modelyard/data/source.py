@@ -99,7 +99,8 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
 
 
 def _object(source: str, folder: Path) -> Path:
-    from modelyard.store.s3 import S3, place_of
+    from modelyard.store.place import place_of
+    from modelyard.store.s3 import S3
 
     try:
         place, s3 = place_of(source), S3()

@@ -18,6 +18,7 @@ from modelyard.errors import Fenced, InputError, ModelyardError
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import LaunchRow
 from modelyard.store.manifest import MANIFEST, Manifest, is_inside
+from modelyard.store.place import Place, place_of
 from modelyard.store.presigned import (
     URL_SECONDS,
     CommitBody,
@@ -28,7 +29,7 @@ from modelyard.store.presigned import (
     WriteBody,
     WriteFile,
 )
-from modelyard.store.s3 import PART_BYTES, PARTS_LIMIT, Place, place_of
+from modelyard.store.s3 import PART_BYTES, PARTS_LIMIT
 from modelyard.store.s3_store import S3Store
 from modelyard.store.store import Store, join
 

@@ -13,7 +13,8 @@ from modelyard.store.manifest import (
     manifest_bytes,
     parse_manifest,
 )
-from modelyard.store.s3 import PART_BYTES, S3, Place, place_of
+from modelyard.store.place import Place, place_of
+from modelyard.store.s3 import PART_BYTES, S3
 from modelyard.store.store import AlreadyCommitted, join
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from modelyard.contract import LaunchKey
 from modelyard.settings import Settings
-from modelyard.store.s3 import S3, place_of
+from modelyard.store.place import place_of
+from modelyard.store.s3 import S3
 from modelyard.store.store import Store, join
 from modelyard.trial.intake import Intake
 from modelyard.trial.remote_store import RemoteStore

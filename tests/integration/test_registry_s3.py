@@ -11,7 +11,8 @@ from modelyard.models.packed import load
 from modelyard.registry import versions
 from modelyard.registry.register import register
 from modelyard.registry.tracking import Tracking
-from modelyard.store.s3 import S3, place_of
+from modelyard.store.place import place_of
+from modelyard.store.s3 import S3
 from modelyard.store.store import store_for
 from tests.integration.test_registry import candidate
 from tests.support.minio import running

@@ -26,7 +26,8 @@ from modelyard.errors import (
 )
 from modelyard.experiment.model import Data
 from modelyard.settings import Settings
-from modelyard.store.s3 import PART_BYTES, S3, place_of
+from modelyard.store.place import place_of
+from modelyard.store.s3 import PART_BYTES, S3
 from modelyard.store.s3_store import S3Store
 from modelyard.store.store import join
 from modelyard.trial.intake import Intake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,8 +88,7 @@ def test_what_a_launch_reads() -> None:
     assert [uri for uri in hidden if may_read(uri, given, BASE)] == []
 
 
-@pytest.mark.anyio
-async def test_a_misconfigured_bucket_is_no_missing_artifact() -> None:
+def test_a_misconfigured_bucket_is_no_missing_artifact() -> None:
     """What is wrong with the server's own settings doesn't look like 'nothing is there'."""
 
     def call() -> None:
@@ -96,7 +96,7 @@ async def test_a_misconfigured_bucket_is_no_missing_artifact() -> None:
 
     artifacts = Artifacts(FolderStore(), "file:///x", journal=None)  # type: ignore[arg-type]
     with pytest.raises(StoreMisconfigured, match="there is no bucket b"):
-        await artifacts.within(call)
+        asyncio.run(artifacts.within(call))
     artifacts.close()
 
 

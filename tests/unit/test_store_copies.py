@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from modelyard.errors import DigestMismatch, InputError
 from modelyard.store import copies as module
 from modelyard.store.copies import Broken, Copies
 from modelyard.store.manifest import Entry, parse_manifest
-from modelyard.store.s3 import place_of
+from modelyard.store.place import place_of
 
 CONTENT = b"one" * 1000
 MANIFEST = {"a/b": Entry(blake3=blake3(CONTENT).hexdigest(), bytes=len(CONTENT))}
@@ -75,7 +76,7 @@ def test_a_read_without_progress_is_given_up(
 @pytest.mark.parametrize("name", ["../a", "/a", "a//b", "a/..", ""])
 def test_a_manifest_names_nothing_outside(name: str) -> None:
     """Such a name would write where nobody expects it."""
-    text = '{"%s": {"blake3": "0", "bytes": 1}}' % name
+    text = json.dumps({name: {"blake3": "0", "bytes": 1}})
     with pytest.raises(DigestMismatch, match="outside of its folder"):
         parse_manifest(text.encode(), "s3://bucket/x/manifest.json")
 

@@ -73,9 +73,10 @@ def test_a_failure_is_heard_of(tmp_path: Path, at: str) -> None:
     )
     keeper.commit(1, checkpoint(tmp_path / "fit", 1), best=1)
     slow.go_on.set()
+
+    def until_heard() -> None:
+        for epoch in range(2, 100_000):
+            keeper.commit(epoch, checkpoint(tmp_path / "fit", epoch), best=1)
+
     with pytest.raises(ModelyardError, match="the bucket is full"):
-        if at == "finish":
-            keeper.finish()
-        else:
-            for epoch in range(2, 100_000):
-                keeper.commit(epoch, checkpoint(tmp_path / "fit", epoch), best=1)
+        keeper.finish() if at == "finish" else until_heard()
