@@ -7,6 +7,7 @@ of each other and may be carried out at once; of each task at most one at a time
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from modelyard.api import TrialState
 from modelyard.contract import Stop
@@ -38,8 +39,22 @@ together: sampling between launches would leave the last of them behind in every
 would keep the first trial waiting."""
 
 
-def plan(world: World, policy: Policy) -> list[Action]:
-    """The actions that bring the world nearer to what is wanted, the most urgent first.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do now, and when to look again though nothing happens.
+
+    Args:
+        actions: the most urgent first; a single ``Finish`` once there is nothing to do or to
+            wait for; none when there is something to wait for.
+        again_at: the next limit or back-off to run out; None where there is none.
+    """
+
+    actions: list[Action]
+    again_at: float | None
+
+
+def plan(world: World, policy: Policy) -> Plan:
+    """The actions that bring the world nearer to what is wanted.
 
     Carrying them out in any order, again, or in part, and planning anew, ends with exactly
     ``policy.trials`` trials at an end, each told once, and no job left.
@@ -47,30 +62,33 @@ def plan(world: World, policy: Policy) -> list[Action]:
     Args:
         world: as it is now.
         policy: what is wanted.
-
-    Returns:
-        Actions; a single ``Finish`` once there is nothing to do or to wait for; none when
-        there is something to wait for (see ``deadline``).
     """
     tasks = [judge(task, world, policy) for task in world.tasks]
+    # Of a long sweep most trials are settled: they only count.
+    busy = [judged for judged in tasks if not judged.task.settled]
+    return Plan(
+        actions=_actions(tasks, busy, world, policy), again_at=_again_at(busy, world, policy)
+    )
+
+
+def _actions(tasks: list[Judged], busy: list[Judged], world: World, policy: Policy) -> list[Action]:
     ending = ending_of(tasks, world, policy)
-    actions: list[Action] = [] if ending else list(_launches(tasks, world, policy))
-    for judged in tasks:
+    actions: list[Action] = [] if ending else list(_launches(tasks, busy, world, policy))
+    for judged in busy:
         actions += _halts(judged, ending, world, policy)
         actions += _ends(judged, ending, policy)
         actions += _settles(judged, ending)
         actions += _reports(judged)
         actions += _cleans(judged)
     if ending is None:
-        actions += _asks(tasks, policy)
+        actions += _asks(tasks, busy, policy)
     return actions or list(finish(tasks, ending, policy))
 
 
-def deadline(world: World, policy: Policy) -> float | None:
-    """When to plan again though nothing happens: the next limit or back-off to run out."""
+def _again_at(busy: list[Judged], world: World, policy: Policy) -> float | None:
     times = [policy.ends_at]
-    for task in world.tasks:
-        judged = judge(task, world, policy)
+    for judged in busy:
+        task = judged.task
         if judged.verdict is not None:
             times.append(judged.verdict.relaunch_at)
         if judged.alive and task.launches[-1].row.stop is None:
@@ -83,11 +101,13 @@ def deadline(world: World, policy: Policy) -> float | None:
     return min((at for at in times if at is not None and at > world.now), default=None)
 
 
-def _launches(tasks: list[Judged], world: World, policy: Policy) -> Iterator[Launch]:
-    free = policy.parallel - sum(judged.holds_slot(policy) for judged in tasks)
+def _launches(
+    tasks: list[Judged], busy: list[Judged], world: World, policy: Policy
+) -> Iterator[Launch]:
+    free = policy.parallel - sum(judged.holds_slot(policy) for judged in busy)
     if _gathering(tasks, policy):
         free = 0
-    for judged in tasks:
+    for judged in busy:
         task = judged.task
         if task.told is not None or task.prune or task.launching:
             continue
@@ -194,13 +214,13 @@ def _cleans(judged: Judged) -> Iterator[Clean]:
             yield Clean(task=task.task, key=launch.row.key)
 
 
-def _asks(tasks: list[Judged], policy: Policy) -> Iterator[Ask]:
-    if not policy.ahead and any(judged.decided and judged.task.told is None for judged in tasks):
+def _asks(tasks: list[Judged], busy: list[Judged], policy: Policy) -> Iterator[Ask]:
+    if not policy.ahead and any(judged.decided and judged.task.told is None for judged in busy):
         return  # first what the sampler is to learn from
     kept = sum(judged.task.told is not TrialState.CANCELLED for judged in tasks)
-    busy = sum(judged.holds_slot(policy) for judged in tasks)
-    idle = sum(judged.task.told is None and not judged.task.launches for judged in tasks)
+    held = sum(judged.holds_slot(policy) for judged in busy)
+    idle = sum(judged.task.told is None and not judged.task.launches for judged in busy)
     ahead = 0 if _gathering(tasks, policy) else policy.ahead
-    wanted = policy.parallel - busy + ahead - idle
+    wanted = policy.parallel - held + ahead - idle
     for offset in range(max(0, min(wanted, policy.trials - kept))):
         yield Ask(task=str(len(tasks) + offset))

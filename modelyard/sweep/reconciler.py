@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import monotonic, thread_time
 from typing import Any
 
 from modelyard.api import Desired
@@ -22,7 +23,7 @@ from modelyard.journal.rows import EventRow, LaunchRow
 from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
-from modelyard.sweep.plan import deadline, plan
+from modelyard.sweep.plan import plan
 from modelyard.sweep.sightings import Sightings
 from modelyard.sweep.work import Task, Work
 from modelyard.sweep.world import (
@@ -48,6 +49,17 @@ LAST_SEQUENCE = 2**31 - 1
 
 Boundary = Callable[[TaskAction, str], None]
 """Called at each action with ``before``, ``between`` or ``after``; tests crash there."""
+
+
+BRIEF_SECONDS = 0.002
+RESTS = 8
+LONGEST_REST_SECONDS = 0.25
+"""A look that takes longer than briefly is followed by a rest of so many times its length. However
+fast news come in, looking takes about a fifth of a core: half of that is reading, in a thread."""
+
+
+def _rest(seconds: float) -> float:
+    return min(RESTS * seconds, LONGEST_REST_SECONDS) if seconds > BRIEF_SECONDS else 0.0
 
 
 class Reconciler:
@@ -80,6 +92,7 @@ class Reconciler:
         self._rows: dict[str, dict[int, LaunchRow]] = {}
         self._reports: dict[str, dict[int, float]] = {}
         self._pruned: set[str] = set()
+        self._settled: dict[str, TaskView] = {}
         self._signalled: set[LaunchKey] = set()
         self._sightings = Sightings()
         self._heard = False
@@ -122,23 +135,27 @@ class Reconciler:
 
     async def _reconcile(self) -> Finish:
         while True:
+            begun = thread_time()
             self._changed.clear()
             # What is acted upon while we look may be seen half before and half after.
             settling = frozenset(self._busy)
             world, desired = await self._observe()
             if self._fault is not None:
                 raise self._fault
-            policy = self._work.policy(desired)
-            actions = plan(world, policy)
-            if actions and isinstance(actions[0], Finish) and not self._busy and not settling:
-                await self._work.finish(actions[0])
-                return actions[0]
-            self._start_all(actions, settling)
-            await self._wait(deadline(world, policy), world.now)
+            found = plan(world, self._work.policy(desired))
+            first = next(iter(found.actions), None)
+            if isinstance(first, Finish) and not self._busy and not settling:
+                await self._work.finish(first)
+                return first
+            self._start_all(found.actions, settling)
+            rested_at = monotonic() + _rest(thread_time() - begun)
+            # A moment later than the limit, or the clock might still be before it.
+            await self._wait(
+                None if found.again_at is None else max(0.0, found.again_at - world.now) + 0.001
+            )
+            await asyncio.sleep(max(0.0, rested_at - monotonic()))
 
-    async def _wait(self, until: float | None, now: float) -> None:
-        # A moment later than the limit, or the clock might still be before it.
-        limit = None if until is None else max(0.0, until - now) + 0.001
+    async def _wait(self, limit: float | None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), limit)
 
@@ -179,6 +196,15 @@ class Reconciler:
         rows[row.key.number] = row
 
     def _view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
+        settled = self._settled.get(task.task)
+        if settled is not None and not any(one.row.key in jobs for one in settled.launches):
+            return settled
+        view = self._new_view(task, jobs)
+        if view.settled:
+            self._settled[task.task] = view
+        return view
+
+    def _new_view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
         steps = self._reports.get(task.task, {})
         if task.told is not None:
             steps.clear()

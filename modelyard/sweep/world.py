@@ -126,6 +126,15 @@ class TaskView:
     prune: bool = False
     launching: bool = False
 
+    @property
+    def settled(self) -> bool:
+        """It has its end, that is written down, and nothing of it is left."""
+        return (
+            self.told is not None
+            and self.recorded is self.told
+            and all(one.job is None and one.row.ended_at is not None for one in self.launches)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:

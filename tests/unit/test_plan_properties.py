@@ -28,7 +28,7 @@ from modelyard.contract import (
 from modelyard.executor import Evidence, Job, JobPhase
 from modelyard.journal.rows import LaunchRow
 from modelyard.sweep.failures import Category
-from modelyard.sweep.plan import deadline, plan
+from modelyard.sweep.plan import plan
 from modelyard.sweep.sightings import Sightings
 from modelyard.sweep.world import (
     CONFIG,
@@ -277,7 +277,8 @@ def run(sim: Simulation, policy: Policy) -> Finish:
 def run_once(sim: Simulation, policy: Policy) -> Finish:
     for _ in range(3000):
         world = sim.world()
-        actions = plan(world, policy)
+        found = plan(world, policy)
+        actions = found.actions
         if len(actions) == 1 and isinstance(actions[0], Finish):
             return actions[0]
         if sim.chance.random() < 0.3:
@@ -295,9 +296,8 @@ def run_once(sim: Simulation, policy: Policy) -> Finish:
                 sim.crash()
                 break
         if not actions and not sim.running() and not sim.waiting():
-            wake = deadline(world, policy)
-            assert wake is not None, "nothing to do, nothing to wait for, and no end"
-            sim.now = max(sim.now, wake)
+            assert found.again_at, "nothing to do, nothing to wait for, and no end"
+            sim.now = max(sim.now, found.again_at)
         sim.live()
     raise AssertionError("no end in 3000 rounds")
 
@@ -341,7 +341,7 @@ def test_an_interrupted_sweep_ends_and_goes_on(policy: Policy, chance: Random, f
     """Interrupted at any moment no job is left; continued, the same trials reach their end."""
     sim = Simulation(chance, faults)
     for _ in range(chance.randrange(12)):
-        for action in plan(sim.world(), policy)[:1]:
+        for action in plan(sim.world(), policy).actions[:1]:
             if not isinstance(action, Finish):
                 sim.carry_out(action, policy)
         sim.live()
@@ -367,7 +367,7 @@ def test_a_cancelled_sweep_leaves_nothing_open(
     """Cancelled or out of time at any moment: no job left, and every trial has an end."""
     sim = Simulation(chance, faults)
     for _ in range(chance.randrange(12)):
-        for action in plan(sim.world(), policy)[:1]:
+        for action in plan(sim.world(), policy).actions[:1]:
             if not isinstance(action, Finish):
                 sim.carry_out(action, policy)
         sim.live()
