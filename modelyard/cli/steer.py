@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from modelyard.api import ENDED, SweepView
@@ -10,7 +11,7 @@ from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.client import Client
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
-from modelyard.settings import Settings
+from modelyard.settings import Paths, Settings
 
 POLL_SECONDS = 0.1
 
@@ -58,13 +59,37 @@ def rollback_command(name: str, json_output: bool, on: str | None = None) -> Non
 
 
 def migrate_command() -> None:
-    """Bring journal and tracking store of this home to the newest schema.
+    """Bring journal, studies and, where it is ours, the tracking store to the newest schema.
+
+    A Postgres may be in use, and another migration on its way: it is waited for.
 
     Raises:
-        InputError: a server runs on them.
+        InputError: a server runs on files that are to be migrated.
+        ModelyardError: a database couldn't be used for a minute.
     """
     settings = Settings()
-    paths = settings.paths
+    if settings.database is None or settings.tracking is None:
+        _require_files_at_rest(settings.paths)
+    from modelyard.journal import migrate as journal
+    from modelyard.journal.postgres import name_of, parsed
+    from modelyard.sweep import study_storage as study
+    from modelyard.sweep.patience import patiently
+
+    out = console()
+    for what, migrate, url in (
+        ("journal", journal.migrate, settings.journal_url),
+        ("studies", study.migrate, settings.study_url),
+    ):
+        asyncio.run(patiently(migrate, url))
+        print_line(f"{what} in {name_of(parsed(url))}: up to date", out)
+    if settings.tracking is None:
+        from modelyard.registry.tracking import Tracking
+
+        Tracking(settings.tracking_uri, settings.tracking_artifacts).open()
+        print_line(f"runs in {settings.paths.mlflow}: up to date", out)
+
+
+def _require_files_at_rest(paths: Paths) -> None:
     found = services.running("server", paths)
     if found is not None:
         raise InputError(
@@ -72,14 +97,6 @@ def migrate_command() -> None:
             "them when it started; end it with `modelyard down` to migrate by hand"
         )
     services.prepare_home(paths)
-    from modelyard.journal.journal import migrate
-    from modelyard.registry.tracking import Tracking
-
-    out = console()
-    migrate(settings.journal_url)
-    print_line(f"{paths.journal} is up to date", out)
-    Tracking(settings.tracking_uri, settings.tracking_artifacts).open()
-    print_line(f"{paths.mlflow} is up to date", out)
 
 
 def _ended(client: Client, view: SweepView) -> SweepView:

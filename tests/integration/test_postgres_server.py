@@ -8,21 +8,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import optuna
 import pytest
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
 from pydantic import SecretStr
+from sqlalchemy import create_engine, text
 
 from modelyard.api import StageState, SweepRequest, TrialState
+from modelyard.cli.steer import migrate_command
 from modelyard.client import Client
 from modelyard.experiment.load import experiment_from
 from modelyard.journal.journal import Journal
+from modelyard.journal.postgres import SCHEMA, SHARED_SCHEMA
 from modelyard.local import services
 from modelyard.local.services import Service
 from modelyard.settings import Settings
-from modelyard.sweep.study_storage import open_storage
+from modelyard.sweep.study_storage import add_trial, open_storage
 from tests.support.postgres import PASSWORD, Postgres, postgres
 
 __all__ = ["postgres"]
@@ -141,3 +147,39 @@ def test_a_server_that_slept_through_its_lease_ends(home: Opener) -> None:
     with Client.connect(second) as client:
         assert client.create_sweep(request(1)).name == "iris"
         assert client.health().status == "ok"
+
+
+def test_migrations_of_journal_and_studies_side_by_side(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several at once on a fresh database all end well, and each finds its own tables; the user
+    is called like one of our schemas might be, which leads nobody astray."""
+    url = postgres.database()
+    for variable, value in (("HOME", str(tmp_path)), ("DATABASE", url), ("TRACKING", "http://x")):
+        monkeypatch.setenv(f"MODELYARD_{variable}", value)
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(migrate_command) for _ in range(3)]:
+            done.result(SECONDS)
+
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        query = "select schemaname from pg_tables where tablename = 'alembic_version' order by 1"
+        schemas = list(connection.execute(text(query)).scalars())
+    engine.dispose()
+    assert schemas == [SCHEMA, SHARED_SCHEMA]
+    journal = Journal.open(url, lease_seconds=60)
+    assert journal.acquire("http://127.0.0.1:1") == 1
+    journal.close()
+    assert optuna.get_all_study_names(open_storage(url)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_whose_answer_was_lost_is_stored_once(postgres: Postgres) -> None:
+    """Stored again under its number it is the same trial, with the id it had."""
+    storage = open_storage(postgres.database())
+    study = optuna.create_study(storage=storage, study_name="s", directions=["maximize"])
+    trial = create_trial(state=OptunaState.RUNNING, params={}, distributions={})
+    ids = [add_trial(storage, study._study_id, number, trial) for number in (0, 0, 1, 1)]
+
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert [one.number for one in study.trials] == [0, 1]
