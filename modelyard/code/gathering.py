@@ -11,9 +11,7 @@ from modelyard.code.folder import Folder, survey
 from modelyard.settings import Settings
 
 
-def gather(
-    file: Path, settings: Settings, *, no_code: Sequence[Path], image: str | None
-) -> Folder:
+def gather(file: Path, settings: Settings, *, no_code: Sequence[Path], image: str | None) -> Folder:
     """What travels with a model.
 
     Args:
