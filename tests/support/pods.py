@@ -58,6 +58,6 @@ def run(namespace: str, name: str, image: str, program: str) -> str:
     waited = ("wait", f"pod/{name}", ended, f"--timeout={RUN_SECONDS}s")
     kubectl("-n", namespace, *waited, seconds=RUN_SECONDS + 30)
     printed = kubectl("-n", namespace, "logs", name)
-    phase = kubectl("-n", namespace, "get", "pod", name, "-o", "jsonpath={.status.phase}")
-    assert phase == "Succeeded", printed
+    code = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
+    assert kubectl("-n", namespace, "get", "pod", name, "-o", code) == "0", printed
     return printed
