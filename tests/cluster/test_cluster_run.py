@@ -167,7 +167,7 @@ def test_nothing_of_the_sweep_is_left_on_the_cluster(installation: Installation,
 def test_the_study_is_in_postgres(installation: Installation, run: Run) -> None:
     """One Optuna trial for each, all complete, under the sweep's id."""
     query = (
-        "select t.state, count(*) from optuna.trials t join optuna.studies s using (study_id) "
+        "select t.state, count(*) from public.trials t join public.studies s using (study_id) "
         f"where s.study_name = '{run.sweep.id}' group by t.state"
     )
 

@@ -26,7 +26,7 @@ def test_another_namespace_may_do_nothing_here(
     installation: Installation, stranger: str, verb: str, what: str
 ) -> None:
     """A request in its name is refused by the API server itself."""
-    with pytest.raises(AssertionError, match="forbidden|no"):
+    with pytest.raises(AssertionError):
         installation.kubectl("auth", "can-i", verb, what, f"--as={stranger}")
 
 
