@@ -264,6 +264,52 @@ def test_a_job_deleted_by_hand_ends_with_its_pod() -> None:
     play(story)
 
 
+def test_a_pod_that_never_leaves_is_on_a_lost_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event tells of it: once its grace and some more are over, the clock does."""
+    monkeypatch.setattr("modelyard.k8s.status.LOST_SECONDS", 0.0)
+
+    async def story(wire: KubeWire, executor: KubernetesExecutor) -> None:
+        job = wire.put("jobs", wire.job(KEY, DIGEST))
+        pod = wire.put("pods", wire.pod(job, **RUNNING))
+        async with aclosing(executor.watch()) as watch:
+            await anext(watch)
+            marks = {"deletionTimestamp": "2026-11-21T00:00:00Z", "deletionGracePeriodSeconds": 0}
+            wire.tell("pods", "MODIFIED", {**pod, "metadata": {**pod["metadata"], **marks}})
+            lost = job_in(await until(watch, phase(JobPhase.FAILED)))
+            await executor.clean(KEY)
+        assert (lost.evidence.reason, lost.evidence.host) == ("NodeLost", "node-1")
+        assert wire.things["jobs"] == {}
+
+    play(story)
+
+
+def test_the_words_of_a_wait_are_read_from_events() -> None:
+    """A Job whose pods are refused says nothing itself; the newest warning about it does."""
+
+    async def story(wire: KubeWire, executor: KubernetesExecutor) -> None:
+        job = wire.put("jobs", wire.job(KEY, DIGEST))
+        for second, message in ((1, "an old reason"), (3, "exceeded quota: gpus"), (2, "older")):
+            wire.put("events", warning(job, second, message))
+        async with aclosing(executor.watch()) as watch:
+            await anext(watch)
+            waiting = job_in(await until(watch, phase(JobPhase.WAITING, "QuotaExceeded")))
+        assert waiting.evidence.message == "exceeded quota: gpus"
+
+    play(story)
+
+
+def warning(about: dict[str, Any], second: int, message: str) -> dict[str, Any]:
+    """A warning event about an object."""
+    at = f"2026-11-21T00:00:0{second}Z"
+    return {
+        "metadata": {"name": f"event-{second}", "creationTimestamp": at},
+        "involvedObject": {"uid": about["metadata"]["uid"]},
+        "lastTimestamp": at,
+        "reason": "FailedCreate",
+        "message": message,
+    }
+
+
 def test_a_failure_with_a_last_message_gets_its_log() -> None:
     """The termination message holds the reason; the last lines are fetched beside it."""
 
