@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from modelyard.api import Desired, SweepState
 from modelyard.errors import LeaseLost, ModelyardError
+from modelyard.journal.rows import SweepRow
 from modelyard.server.live import LiveJournal
 from modelyard.server.prefect_rest import FlowRunState, Prefect
+from modelyard.server.submit import UNLED
 from modelyard.server.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
+
+OVER_SECONDS = 120.0
+"""A flow run that is over for so long isn't started again by its Job: its back-off is shorter."""
 
 
 class FlowWatch:
@@ -23,13 +30,23 @@ class FlowWatch:
         journal: knows which sweep has which flow run.
         supervisor: carries a cancellation out.
         prefect: asked what became of a flow run.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, journal: LiveJournal, supervisor: Supervisor, prefect: Prefect) -> None:
+    def __init__(
+        self,
+        journal: LiveJournal,
+        supervisor: Supervisor,
+        prefect: Prefect,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._journal = journal
         self._supervisor = supervisor
         self._prefect = prefect
+        self._clock = clock
         self._seen: set[tuple[str, str]] = set()
+        self._over_since: dict[str, float] = {}
 
     async def watch(self) -> None:
         """Look every two seconds, until cancelled."""
@@ -43,22 +60,39 @@ class FlowWatch:
             await asyncio.sleep(TICK_SECONDS)
 
     async def look(self) -> None:
-        """Cancel the sweeps whose flow run was cancelled or deleted."""
+        """Cancel the sweeps whose flow run was cancelled or deleted, and say where one is over."""
         api = self._prefect.api
         if api is None:
             return
         for row in await asyncio.to_thread(self._journal.sweeps):
             running = row.state is SweepState.RUNNING and row.desired is Desired.RUNNING
             if running and row.flow_run is not None:
-                reason = await self._reason(api, row.flow_run)
+                state = await self._prefect.state(row.flow_run)
+                await self._watch_over(row, state)
+                reason = self._reason(api, row.flow_run, state)
                 if reason is not None:
                     await self._supervisor.want(
                         row.id, Desired.CANCELLED, reason, actor="flow watch"
                     )
 
-    async def _reason(self, api: str, flow_run: str) -> str | None:
+    async def _watch_over(self, row: SweepRow, state: FlowRunState) -> None:
+        """A Job starts a flow that crashed again; once it has given up, the sweep stands still."""
+        assert row.flow_run is not None
+        if state is not FlowRunState.OVER or row.owner is not None:
+            self._over_since.pop(row.flow_run, None)
+            return
+        since = self._over_since.setdefault(row.flow_run, self._clock())
+        if self._clock() - since >= OVER_SECONDS and not row.message:
+            message = (
+                f"{UNLED}its flow run {row.flow_run} has ended in Prefect. "
+                "`modelyard run FILE --continue` gives it another."
+            )
+            await asyncio.to_thread(
+                lambda: self._journal.update_sweep(row.id, message=message, actor="flow watch")
+            )
+
+    def _reason(self, api: str, flow_run: str, state: FlowRunState) -> str | None:
         """Why the sweep is to end, None where Prefect doesn't say so, or says nothing."""
-        state = await self._prefect.state(flow_run)
         # A server that never knew the run (another database) has none of its id either: that is
         # no deletion.
         if state is FlowRunState.UNKNOWN and (api, flow_run) in self._seen:

@@ -28,6 +28,10 @@ WAITS = "No flow run yet: "
 """How the message of a sweep begins that waits for Prefect."""
 
 
+UNLED = "Nobody leads this sweep any more: "
+"""How the message of a sweep begins whose flow run is over before it."""
+
+
 class Submitter:
     """Asks Prefect for flow runs. Belongs to the event loop.
 
@@ -95,7 +99,7 @@ class Submitter:
     def _attach(self, sweep: str, flow_run: str) -> SweepRow:
         row = self._journal.sweep(sweep)
         # Somebody may have said why the sweep is to end meanwhile; that stays.
-        message = "" if row.message.startswith(WAITS) else None
+        message = "" if row.message.startswith((WAITS, UNLED)) else None
         return self._journal.update_sweep(
             sweep, flow_run=flow_run, message=message, actor="submitter"
         )

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,13 @@ def environment(paths: Paths) -> dict[str, str]:
     return {**os.environ, "MODELYARD_HOME": str(paths.home), "COLUMNS": "200"}
 
 
-def command(paths: Paths, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command line run to its end."""
+def command(
+    paths: Paths, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command line run to its end, with further variables in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "modelyard.cli", *arguments],
-        env=environment(paths),
+        env={**environment(paths), **(variables or {})},
         cwd=paths.home.parent,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from modelyard.api import SweepState
 from modelyard.server.changes import Changes
-from modelyard.server.flowwatch import FlowWatch
+from modelyard.server.flowwatch import OVER_SECONDS, FlowWatch
 from modelyard.server.prefect_rest import Prefect, prefect_api
 from modelyard.server.supervisor import Supervisor
 from tests.unit.serverkit import ToldRunner, add_sweep, open_journal
@@ -28,7 +29,11 @@ def unreachable(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
-def states(folder: Path, *answers: httpx.Response | Answer) -> tuple[list[SweepState], str]:
+def states(
+    folder: Path,
+    *answers: httpx.Response | Answer,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[list[SweepState], str]:
     """The sweep's state after each answer of Prefect, and its last message."""
     (folder / "prefect.json").write_text(json.dumps({"address": "http://127.0.0.1:4200"}))
     asked: list[str] = []
@@ -46,7 +51,7 @@ def states(folder: Path, *answers: httpx.Response | Answer) -> tuple[list[SweepS
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
             supervisor = Supervisor(journal, ToldRunner(journal))
             prefect = Prefect(folder / "prefect.json", http)
-            watch = FlowWatch(journal, supervisor, prefect)
+            watch = FlowWatch(journal, supervisor, prefect, clock=clock)
             for _ in answers:
                 await watch.look()
                 seen.append(journal.sweep(sweep).state)
@@ -94,6 +99,29 @@ def test_a_server_that_never_knew_it(tmp_path: Path) -> None:
 def test_no_reason_to_cancel(tmp_path: Path, answer: httpx.Response | Answer) -> None:
     """Prefect away, failing, or a flow that crashed: the sweep goes on."""
     assert states(tmp_path, run("RUNNING"), answer)[0] == [SweepState.RUNNING] * 2
+
+
+def test_a_sweep_that_nobody_leads_any_more_says_so(tmp_path: Path) -> None:
+    """A crashed flow has its Job's time to come back; then the sweep says how to go on."""
+    now = [0.0]
+
+    def later(state: str) -> Answer:
+        def answer(_: httpx.Request) -> httpx.Response:
+            now[0] += OVER_SECONDS / 2
+            return run(state)
+
+        return answer
+
+    def seen(*answers: Answer, folder: str) -> str:
+        (tmp_path / folder).mkdir()
+        found, message = states(tmp_path / folder, *answers, clock=lambda: now[0])
+        assert set(found) == {SweepState.RUNNING}
+        return message
+
+    crashed, running = later("CRASHED"), later("RUNNING")
+
+    assert seen(crashed, crashed, running, crashed, folder="again") == ""
+    assert "modelyard run FILE --continue" in seen(crashed, crashed, crashed, folder="over")
 
 
 def test_where_prefect_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
