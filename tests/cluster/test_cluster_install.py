@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -48,6 +49,16 @@ def may(who: str, verb: str, kind: str, space: str) -> bool:
     }
     answer = kubectl("create", "-f", "-", "-o", "json", text=json.dumps(asked))
     return bool(json.loads(answer)["status"]["allowed"])
+
+
+def pod_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """The pod that a Deployment or StatefulSet makes."""
+    claimed = [
+        {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": "any"}}
+        for claim in spec.get("volumeClaimTemplates", ())
+    ]
+    pod = spec["template"]["spec"]
+    return {**pod, "volumes": [*pod["volumes"], *claimed]}
 
 
 def test_every_server_is_ready(installation: Installation) -> None:
@@ -159,11 +170,8 @@ def test_a_team_gives_our_server_its_namespace(installation: Installation) -> No
 
 def test_every_pod_meets_the_restricted_standard(installation: Installation) -> None:
     """A namespace that enforces Kubernetes' strictest standard takes each pod of ours."""
-    templates = [
-        item["spec"]["template"]["spec"]
-        for kind in ("deployment", "statefulset")
-        for item in installation.items(kind)
-    ]
+    made_by = [*installation.items("deployment"), *installation.items("statefulset")]
+    templates = [pod_of(item["spec"]) for item in made_by]
     with namespace("modelyard-strict") as strict:
         kubectl("label", "namespace", strict, "pod-security.kubernetes.io/enforce=restricted")
         kubectl("-n", strict, "create", "serviceaccount", "modelyard")

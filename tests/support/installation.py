@@ -1,7 +1,8 @@
 """One installation of Modelyard on the cluster of KUBECONFIG, made from the plain manifests.
 
-An installation that is there already is brought up to date and stays; one that the tests made is
-deleted with its namespace.
+An installation that is there already is brought up to date and stays (an image that was made anew
+under its old name is taken by ``kubectl rollout restart``); one that the tests made is deleted
+with its namespace.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         pytest.skip("kubectl is not on PATH")
     there = bool(kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"))
     try:
-        yield from _installed(overlay, again=there)
+        if not there:
+            kubectl("create", "namespace", NAMESPACE)
+        yield from _installed(overlay)
     finally:
         if not there:
             kubectl("delete", "namespace", NAMESPACE, "--wait=false")
@@ -140,13 +143,9 @@ def make_secrets(namespace: str = NAMESPACE) -> None:
             kubectl("-n", namespace, "create", "secret", "generic", name, *values)
 
 
-def _installed(overlay: Path, *, again: bool) -> Iterator[Installation]:
-    if not again:
-        kubectl("create", "namespace", NAMESPACE)
+def _installed(overlay: Path) -> Iterator[Installation]:
     make_secrets()
     kubectl("apply", "-k", str(overlay))
-    if again:  # an image of the same name may be a newer one
-        kubectl("-n", NAMESPACE, "rollout", "restart", "deployment")
     wait_ready()
     with ExitStack() as ways:
         reached = {
