@@ -103,11 +103,13 @@ def flow_child(run: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def test_a_run_ends_with_a_model_that_answers(home: Paths) -> None:
-    """One command: champion, its server, the document of it all; then the next version."""
+    """One command: champion, its server, the document of it all; then the next version, made here
+    because the cluster that it was meant for can't be reached."""
     file = experiment(home, QUICK, name="flowers", gate=10)
 
     first = command(home, "run", str(file), "--json")
-    second = command(home, "run", str(file))
+    away = {"MODELYARD_SERVER": "http://127.0.0.1:1"}
+    second = command(home, "run", str(file), "--set", "fallback=local", variables=away)
 
     assert first.returncode == 0, first.stderr
     told = document(first)
@@ -118,6 +120,9 @@ def test_a_run_ends_with_a_model_that_answers(home: Paths) -> None:
     assert second.returncode == 0, second.stderr
     for line in ("2/2 trials", "Best 2 of 2", "Gates", "flowers version 2", "modelyard down"):
         assert line in second.stdout
+    assert "The cluster could not be reached, so this runs here" in second.stdout
+    with client(home) as server:
+        assert "127.0.0.1:1" in server.sweep("flowers").tags["fallback"]
     assert "\x1b" not in second.stdout
     to_paste = next(line for line in second.stdout.splitlines() if line.startswith("curl"))
     answer = subprocess.run(to_paste, shell=True, capture_output=True, check=True)
