@@ -42,19 +42,21 @@ class Bench:
 
     Args:
         store: base URI of artifacts, writable by launches.
+        deadline: seconds after which anything counts as hanging.
     """
 
     runner: asyncio.Runner
     executor: Executor
     intake: Intake
     store: str
+    deadline: float = DEADLINE
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the executor's loop, not for ever."""
 
         async def bounded() -> T:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self.deadline):
                 return await work
 
         return self.runner.run(bounded())
@@ -130,7 +132,8 @@ class Bench:
 
     def wait_for(self, key: LaunchKey, kind: str) -> None:
         """Until the launch has told an event of this kind; the executor's loop goes on."""
-        self.run(asyncio.to_thread(self.intake.wait_for, lambda: bool(self.told(key, kind))))
+        there, seconds = (lambda: bool(self.told(key, kind))), self.deadline - 1
+        self.run(asyncio.to_thread(self.intake.wait_for, there, seconds))
 
     def told(self, key: LaunchKey, kind: str) -> list[Any]:
         """The launch's events of a kind, without waiting."""

@@ -25,7 +25,8 @@ from modelyard.k8s.settings import KubernetesSettings
 from tests.contract.executor_suite import Bench
 from tests.support.intake import running_intake
 
-GONE_SECONDS = 120
+DEADLINE = 300.0
+"""Far beyond what anything takes on a busy node, where each launch imports torch anew."""
 
 
 class Tokens:
@@ -102,7 +103,13 @@ def cluster_bench(namespace: str, **settings: Any) -> Iterator[Bench]:
             namespace=namespace, image=image, volumes=(mounted(folder),), **settings
         )
         executor = KubernetesExecutor(wanted, tokens=Tokens())
-        yield Bench(runner=runner, executor=executor, intake=intake, store=folder.as_uri())
+        yield Bench(
+            runner=runner,
+            executor=executor,
+            intake=intake,
+            store=folder.as_uri(),
+            deadline=DEADLINE,
+        )
         runner.run(executor.close())
 
 
