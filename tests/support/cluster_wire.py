@@ -6,7 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +112,8 @@ def served(wire: ClusterWire) -> Iterator[ClusterWire]:
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(sent)
+                with suppress(ConnectionError):  # whoever was interrupted has gone
+                    self.wfile.write(sent)
 
         do_GET = do_POST = do_PUT = do_HEAD = reply
 

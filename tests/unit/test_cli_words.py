@@ -151,6 +151,14 @@ def test_a_failure_ends_with_its_remedy() -> None:
     assert ending(RunView(sweep=failed))[1:] == ["failed: sweep failed: it broke", "mend it"]
 
 
+def test_a_cluster_says_that_serving_comes_later() -> None:
+    """Where nobody serves, the deploy stage's own sentence ends the summary."""
+    deployed = stage("deploy", outcome={"sentence": "iris version 3 is champion; later"})
+    done = sweep(state=SweepState.COMPLETE, stages=(deployed,))
+
+    assert ending(RunView(sweep=done))[-1] == "iris version 3 is champion; later"
+
+
 def test_table_columns_of_numbers_stand_to_the_right() -> None:
     """Numbers line up by their last digit, words by their first."""
     text = io.StringIO()
