@@ -16,7 +16,8 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import aiohttp
 from kubernetes import client as sync
@@ -37,6 +38,8 @@ PATIENCE_SECONDS = 120.0
 """How long a request is repeated: an API server that restarts is back by then."""
 REQUEST_SECONDS = 15.0
 """For one answer."""
+LIMITS = (REQUEST_SECONDS, REQUEST_SECONDS)
+"""For a connection, and for an answer."""
 WATCH_SECONDS = 240
 """After which the API server ends a watch cleanly; it goes on where it was."""
 SILENCE_SECONDS = WATCH_SECONDS + 30.0
@@ -270,6 +273,24 @@ class KubernetesApi:
         return response
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tunnel:
+    """One connection to a pod.
+
+    Args:
+        near: what is written here arrives there, and the other way round.
+        websocket: what carries it; the library leaves it open when the API server hangs up.
+    """
+
+    near: socket.socket
+    websocket: Any
+
+    def close(self) -> None:
+        """End it on both sides."""
+        self.near.close()
+        self.websocket.close()
+
+
 class Tunnels:
     """Connections to the pods of a namespace, through the API server. Thread-safe.
 
@@ -287,25 +308,31 @@ class Tunnels:
             load_kube_config(context=context, client_configuration=self._configuration)
         except (ConfigException, OSError, ValueError) as error:
             raise InputError(f"No cluster can be reached: {error}. Set KUBECONFIG.") from error
+        self._configuration.retries = 0  # whoever asks for a connection asks again
+        self._reading = self._core()
+
+    def close(self) -> None:
+        """End the connections that read what there is; tunnels stay open."""
+        self._reading.api_client.rest_client.pool_manager.clear()
 
     def service(self, name: str) -> Json:
         """A Service. Raises as ``KubernetesApi.create``."""
-        core, limits = self._core(), (REQUEST_SECONDS, REQUEST_SECONDS)
         with _translated(f"service {name} in namespace {self._namespace}"):
-            service = core.read_namespaced_service(name, self._namespace, _request_timeout=limits)
+            service = self._reading.read_namespaced_service(
+                name, self._namespace, _request_timeout=LIMITS
+            )
         found: Json = service.model_dump(by_alias=True, exclude_none=True)
         return found
 
     def pods(self, selector: str) -> list[Json]:
         """Pods that a label selector matches. Raises as ``KubernetesApi.create``."""
-        core, limits = self._core(), (REQUEST_SECONDS, REQUEST_SECONDS)
         with _translated(f"pods of namespace {self._namespace}"):
-            pods = core.list_namespaced_pod(
-                self._namespace, label_selector=selector, _request_timeout=limits
+            pods = self._reading.list_namespaced_pod(
+                self._namespace, label_selector=selector, _request_timeout=LIMITS
             )
         return [pod.model_dump(by_alias=True, exclude_none=True) for pod in pods.items]
 
-    def open(self, pod: str, port: int) -> socket.socket:
+    def open(self, pod: str, port: int) -> Tunnel:
         """A connection to a pod's port; whoever asks closes it. Raises as above."""
         # The library swaps a method of its client for this call: each call needs its own.
         core = self._core()
@@ -313,8 +340,7 @@ class Tunnels:
             tunnel = portforward(
                 core.connect_get_namespaced_pod_portforward, pod, self._namespace, ports=str(port)
             )
-        connection: socket.socket = tunnel.socket(port)
-        return connection
+        return Tunnel(near=tunnel.socket(port), websocket=tunnel.websocket)
 
     def _core(self) -> sync.CoreV1Api:
         return sync.CoreV1Api(sync.ApiClient(self._configuration))

@@ -10,19 +10,19 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable
 from modelyard.k8s.answers import Json
-from modelyard.k8s.client import Tunnels
+from modelyard.k8s.client import Tunnel, Tunnels
 
 LOG = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 16
 
-Connect: TypeAlias = Callable[[], socket.socket]
+Connect: TypeAlias = Callable[[], Tunnel]
 
 
 @contextmanager
@@ -42,9 +42,10 @@ def forward(
         InputError: there is no kubeconfig, or it can't be used.
         ClusterRefused, ClusterUnreachable: the Service can't be reached now.
     """
-    target = partial(_connect, Tunnels(namespace, context), service, port)
-    target().close()  # what is wrong is said here, and not to each connection
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    tunnels = Tunnels(namespace, context)
+    target = partial(_connect, tunnels, service, port)
+    with closing(tunnels), socket.create_server(("127.0.0.1", 0)) as listening:
+        target().close()  # what is wrong is said here, and not to each connection
         accepting = threading.Thread(
             target=_accept, args=(listening, target), name=f"forward {service}", daemon=True
         )
@@ -79,7 +80,7 @@ def choose(service: Json, pods: Sequence[Json], port: int) -> tuple[str, int] | 
     return None
 
 
-def _connect(tunnels: Tunnels, name: str, port: int) -> socket.socket:
+def _connect(tunnels: Tunnels, name: str, port: int) -> Tunnel:
     service = tunnels.service(name)
     selector = service["spec"].get("selector") or {}
     pods = tunnels.pods(",".join(f"{label}={value}" for label, value in selector.items()))
@@ -107,9 +108,9 @@ def _carry(near: socket.socket, target: Connect) -> None:
         except (ClusterRefused, ClusterUnreachable) as error:
             LOG.warning("%s", error)
             return
-        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=_pump, args=(far.near, near), daemon=True)
         back.start()
-        _pump(near, far)
+        _pump(near, far.near)
         far.close()
         back.join()
 

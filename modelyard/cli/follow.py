@@ -102,7 +102,9 @@ class Followed:
                 self.display.close()
 
     def _finish(self, view: SweepView) -> int:
-        run, trials = run_view(self.client, view), self.client.trials(view.id)
+        run, trials = self.client.patiently(
+            lambda: (run_view(self.client, view), self.client.trials(view.id))
+        )
         self.display.close()
         print_summary(run, trials, self.experiment, self.out)
         unfinished = view.state not in ENDED or view.state is SweepState.FAILED
