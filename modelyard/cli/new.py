@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from modelyard.cli.check import describe_card, describe_target
+from modelyard.cli.sources import is_path
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
@@ -161,7 +162,7 @@ def _refuse_existing(file: Path, force: bool) -> None:
 def _relative(data: Path, file: Path) -> str:
     """The source as it stands in the file: relative to the file's folder."""
     text = str(data)
-    if text.startswith("sklearn:") or "://" in text:
+    if not is_path(text):
         return text
     return os.path.relpath(os.path.abspath(data.expanduser()), file.absolute().parent)
 

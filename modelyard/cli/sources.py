@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from modelyard.data.published import set_name
 from modelyard.experiment.model import Experiment
 from modelyard.settings import Settings
 
@@ -23,8 +24,9 @@ def goes_to_cluster(settings: Settings, on: str | None) -> bool:
 
 
 def is_path(source: str) -> bool:
-    """Whether a ``data.source`` names a file by its path."""
-    return "://" not in source and not source.startswith((NAMED, UPLOADED))
+    """Whether a ``data.source`` names a file or a folder by its path."""
+    named = source.startswith((NAMED, UPLOADED)) or set_name(source) is not None
+    return "://" not in source and not named
 
 
 def absolute(source: str, base: Path) -> str:
@@ -38,10 +40,12 @@ def absolute(source: str, base: Path) -> str:
 
 
 def is_elsewhere(experiment: Experiment, *, on_cluster: bool) -> bool:
-    """Whether only the prepare stage can look at the data: in a bucket, in the server's store, or
-    on a volume that the cluster mounts.
+    """Whether only the prepare stage can look at the data: in a bucket, in the server's store, on
+    a volume that the cluster mounts, or a published set, whose folder is the cluster's there.
     """
     source = experiment.data.source
+    if set_name(source) is not None:
+        return on_cluster
     if not is_path(source):
         return not source.startswith(NAMED)
     return on_cluster and is_mounted(experiment)

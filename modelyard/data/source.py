@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.data.bundled import PREFIX, read_bundled
+from modelyard.data.published import set_name
 from modelyard.data.table import Table, listed, nearest
 from modelyard.errors import DataError
 
@@ -48,6 +49,10 @@ def read(source: str, base: Path) -> Table:
     """
     if source.startswith(PREFIX):
         return read_bundled(source)
+    if (name := set_name(source)) is not None:
+        from modelyard.data.named import read_named
+
+        return read_named(name)
     scheme = source.partition("://")[0] if "://" in source else None
     if scheme is not None:
         raise DataError(
@@ -55,6 +60,8 @@ def read(source: str, base: Path) -> Table:
             value=source,
         )
     path = base / Path(source).expanduser()
+    if path.is_dir():
+        return _folder(path, source)
     _refuse_absent(path, source)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -72,11 +79,25 @@ def read(source: str, base: Path) -> Table:
         raise DataError(f"{source} can't be read: {error.strerror or error}") from error
 
 
-def _refuse_absent(path: Path, source: str) -> None:
-    if path.is_dir():
+def _folder(path: Path, source: str) -> Table:
+    """The pictures or texts of a folder; one with tables only is refused with their names."""
+    from modelyard.data.class_folder import has_classes, read_class_folder
+
+    try:
+        if has_classes(path):
+            return read_class_folder(path, source)
         files = sorted(child.name for child in path.iterdir() if child.suffix in READERS)
-        hint = f"name one of its files: {listed(files)}" if files else "name a file"
-        raise DataError(f"{source} is a folder; {hint}", value=source, valid=tuple(files))
+    except OSError as error:
+        raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+    hint = (
+        f"name one of its files: {listed(files)}"
+        if files
+        else "name a file, or a folder that holds a folder of pictures or texts for each class"
+    )
+    raise DataError(f"{source} is a folder; {hint}", value=source, valid=tuple(files))
+
+
+def _refuse_absent(path: Path, source: str) -> None:
     if path.exists():
         return
     if not path.parent.is_dir():

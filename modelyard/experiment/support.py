@@ -16,21 +16,13 @@ from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment, is_own_code
 from modelyard.experiment.written import shown, wanted
 
-NAMED_DATASETS = (
-    "mnist",
-    "fashion-mnist",
-    "cifar-10",
-    "cifar-100",
-    "gtsrb",
-    "imdb",
-    "reuters",
-    "kepler",
-    "tess",
-    "k2",
-)
-"""Sets that are to be known by name."""
+TEXT_DATASETS = ("imdb", "reuters")
+"""Published sets that no family learns from yet."""
 
-LOCAL_SOURCES = "sklearn:digits and its like, or a CSV, Parquet or NPZ file"
+LOCAL_SOURCES = (
+    "sklearn:digits and its like, mnist and its like, a CSV, Parquet or NPZ file, or a folder of "
+    "pictures"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +52,14 @@ def _is_in(*values: object) -> Callable[[object], bool]:
 
 def _later_source(source: str) -> bool:
     scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
-    return scheme is not None or source.lower().replace("_", "-") in NAMED_DATASETS
+    return scheme is not None or source.lower().replace("_", "-") in TEXT_DATASETS
 
 
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
-        values=f"{', '.join(NAMED_DATASETS)}, s3://… and other addresses",
+        values=f"{', '.join(TEXT_DATASETS)}, s3://… and other addresses",
         instead=LOCAL_SOURCES,
     ),
     Later(
