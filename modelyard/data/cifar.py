@@ -80,6 +80,7 @@ def read_cifar(name: str, folder: Path) -> Table:
         },
         images=np.ascontiguousarray(np.moveaxis(planes, 1, -1)),
         target=layout.labels[-1][0],
+        unlearnt=frozenset(column for column, _, _ in layout.labels),
         parts=np.repeat(np.array([0, 2], np.int8), counts),
         notes=(KEPT_TEST, *count_note(name, counts, PUBLISHED_ROWS)),
     )

@@ -101,6 +101,7 @@ def read_exoplanets(name: str, folder: Path) -> Table:
             f"{name} has; take its columns by their database names. It has: {listed(table.columns)}"
         )
     kept, notes = _kept(table, about)
+    never = about.unlearnt | ANY | {about.target, about.star}
     left_out = sorted((about.unlearnt | ANY) & set(table.columns))
     return Table(
         title=name,
@@ -108,7 +109,7 @@ def read_exoplanets(name: str, folder: Path) -> Table:
         target=about.target,
         names=[table.where(kept[i : i + 1]) for i in range(len(kept))],
         groups=about.star,
-        unlearnt=frozenset(left_out),
+        unlearnt=never,
         notes=(
             *notes,
             f"Not learnt from, as they name the object or were decided with or after its "

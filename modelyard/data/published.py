@@ -24,11 +24,13 @@ class Download:
         url: where it is published.
         file: its name in the set's folder.
         md5: stated by its publisher or by a library that fetches it; None where nobody does.
+        holds: of an archive, the last thing that it unpacks to; None of a plain file.
     """
 
     url: str
     file: str
     md5: str | None = None
+    holds: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,7 @@ PUBLISHED = MappingProxyType(
                     url=f"{_CIFAR}/cifar-10-binary.tar.gz",
                     file="cifar-10-binary.tar.gz",
                     md5="c32a1d4ab5d03f1284b67883e8d87530",
+                    holds="cifar-10-batches-bin",
                 ),
             ),
         ),
@@ -107,6 +110,7 @@ PUBLISHED = MappingProxyType(
                     url=f"{_CIFAR}/cifar-100-binary.tar.gz",
                     file="cifar-100-binary.tar.gz",
                     md5="03b5dce01913d631647c71ecec9e9cb8",
+                    holds="cifar-100-binary",
                 ),
             ),
         ),
@@ -117,16 +121,19 @@ PUBLISHED = MappingProxyType(
                 Download(
                     url=f"{_ERDA}/GTSRB_Final_Training_Images.zip",
                     file="GTSRB_Final_Training_Images.zip",
+                    holds="GTSRB/Final_Training",
                 ),
                 Download(
                     url=f"{_ERDA}/GTSRB_Final_Test_Images.zip",
                     file="GTSRB_Final_Test_Images.zip",
                     md5="c7e4e6327067d32654124b0fe9e82185",
+                    holds="GTSRB/Final_Test",
                 ),
                 Download(
                     url=f"{_ERDA}/GTSRB_Final_Test_GT.zip",
                     file="GTSRB_Final_Test_GT.zip",
                     md5="fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+                    holds="GT-final_test.csv",
                 ),
             ),
         ),
@@ -138,6 +145,7 @@ PUBLISHED = MappingProxyType(
                     url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
                     file="aclImdb_v1.tar.gz",
                     md5="7c2ac02c03563afcf9b574c7e56c153a",
+                    holds="aclImdb",
                 ),
             ),
         ),
@@ -149,6 +157,7 @@ PUBLISHED = MappingProxyType(
                     url="https://archive.ics.uci.edu/ml/machine-learning-databases/"
                     "reuters21578-mld/reuters21578.tar.gz",
                     file="reuters21578.tar.gz",
+                    holds="reut2-021.sgm",
                 ),
             ),
         ),
@@ -202,7 +211,7 @@ def absent(name: str, folder: Path, files: Sequence[str]) -> DataError:
     packed = [
         download.file
         for download in PUBLISHED[name].downloads
-        if download.file.endswith(("tar.gz", "zip")) and (folder / download.file).is_file()
+        if download.holds is not None and (folder / download.file).is_file()
     ]
     if len(packed) == len(PUBLISHED[name].downloads):
         fix = f"`modelyard data get {name}` unpacks {listed(packed)}, which lies there"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.data.bundled import PREFIX, read_bundled
-from modelyard.data.published import set_name
+from modelyard.data.published import PUBLISHED, set_name
 from modelyard.data.table import Table, listed, nearest
 from modelyard.errors import DataError
 
@@ -103,6 +103,13 @@ def _refuse_absent(path: Path, source: str) -> None:
     if not path.parent.is_dir():
         raise DataError(f"{source} is not there: there is no folder {path.parent}", value=source)
     near = nearest(path.name, tuple(child.name for child in path.parent.iterdir()))
+    if near is None and (known := nearest(source, tuple(PUBLISHED))):
+        raise DataError(
+            f"{source} is not there (looked in {path.parent}); did you mean the published set "
+            f"{known}?",
+            value=source,
+            nearest=known,
+        )
     hint = f"; did you mean {near}?" if near else ""
     raise DataError(
         f"{source} is not there (looked in {path.parent}){hint}", value=source, nearest=near
