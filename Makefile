@@ -8,6 +8,12 @@ ARGS ?=
 # of real servers mostly wait.
 WORKERS ?= 4
 
+# What builds an image from a Dockerfile: `docker build`, `podman build`, `buildah build`.
+IMAGE_BUILDER ?= docker build
+# Put before the images' names: registry and folder, with the slash.
+IMAGE_PREFIX ?=
+IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' modelyard/__init__.py)
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch
@@ -15,7 +21,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch
 # Without byte code every start of ours takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint bench docs clean
+.PHONY: run test test-cluster test-cluster-all lint images bench docs clean
 
 run: $(VENV)/.flow
 	$(BIN)/modelyard run examples/digits.yaml $(ARGS)
@@ -23,11 +29,25 @@ run: $(VENV)/.flow
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# On the cluster of KUBECONFIG; docs/cluster.md says what else the tests take from the environment.
+test-cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "cluster and not slow_cluster" $(ARGS)
+
+test-cluster-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -m cluster $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+images:
+	@for image in trial flow serve; do \
+	  echo "$(IMAGE_PREFIX)modelyard-$$image:$(IMAGE_TAG)"; \
+	  $(IMAGE_BUILDER) --build-arg TORCH_INDEX=$(TORCH_INDEX) -f images/$$image/Dockerfile \
+	    -t $(IMAGE_PREFIX)modelyard-$$image:$(IMAGE_TAG) . || exit; \
+	done
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

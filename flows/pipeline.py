@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow, State, flow, runtime
@@ -13,6 +13,8 @@ from modelyard.api import SweepRequest, SweepState, SweepView
 from modelyard.client import Client
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import absolute
+from modelyard.flows.own_code import send_own_code
 from modelyard.settings import Settings
 from modelyard.tasks.deploy import deploy
 from modelyard.tasks.evaluate import evaluate
@@ -25,7 +27,7 @@ from modelyard.tasks.train import train
 def cancel_sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Cancelling the flow run ends its trials too. Prefect passes just these three names."""
     with Client.connect(Settings()) as client:
-        for view in client.sweeps():
+        for view in client.patiently(client.sweeps):
             if view.flow_run == str(flow_run.id) and view.state is SweepState.RUNNING:
                 client.cancel(view.id, "its flow run was cancelled")
 
@@ -62,28 +64,32 @@ def pipeline(experiment: Experiment, sweep: str | None = None) -> State[Any]:
 
 def open_sweep(experiment: Experiment) -> str:
     """The sweep of this flow run; the server makes it only once."""
-    request = SweepRequest(
-        experiment=with_absolute_source(experiment).to_document(),
-        flow_run=str(runtime.flow_run.id),
-        tags={"flow_run_name": str(runtime.flow_run.name)},
-    )
-    with Client.connect(Settings()) as client:
-        return client.create_sweep(request).id
+    settings = Settings()
+    # A cluster's server runs on no folder of ours: it says which sources it can reach.
+    meant = experiment if settings.server else with_absolute_source(experiment)
+    tags = {"flow_run_name": str(runtime.flow_run.name)}
+    with Client.connect(settings) as client:
+        sent = send_own_code(experiment, client, settings)
+        request = SweepRequest(
+            experiment=meant.to_document(),
+            flow_run=str(runtime.flow_run.id),
+            tags=tags if sent is None else {**tags, **sent.tags},
+            code=None if sent is None else sent.digest,
+        )
+        return client.patiently(lambda: client.create_sweep(request)).id
 
 
 def with_absolute_source(experiment: Experiment) -> Experiment:
     """A file is meant relative to the folder that the flow runs in: where ``up`` was typed."""
-    source = experiment.data.source
-    if ":" in source:  # sklearn:digits, s3://bucket/key
-        return experiment
-    data = experiment.data.model_copy(update={"source": os.path.abspath(source)})
+    source = absolute(experiment.data.source, Path.cwd())
+    data = experiment.data.model_copy(update={"source": source})
     return experiment.model_copy(update={"data": data})
 
 
 def look(sweep: str) -> SweepView:
     """The sweep as it is now."""
     with Client.connect(Settings()) as client:
-        return client.sweep(sweep)
+        return client.patiently(lambda: client.sweep(sweep))
 
 
 def final_state(view: SweepView) -> State[Any]:

@@ -180,6 +180,7 @@ class SweepView(Wire):
         mean_trial_seconds: over trials that ran to their end or were pruned.
         eta_seconds: until ``total`` is reached; None until it can be told.
         notes: sentences that the user should see (a cut budget, more parallel than cores, …).
+        waiting: what trials wait for now in the scheduler's own words, each once, behind how many.
         document: digest of its Document, which ``GET /v1/documents`` answers with.
         cursor: id of the newest event counted in here.
     """
@@ -200,6 +201,7 @@ class SweepView(Wire):
     mean_trial_seconds: float | None = None
     eta_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
     stages: tuple[StageView, ...] = ()
     flow_run: str | None = None
     run: str | None = None
@@ -277,7 +279,8 @@ class VersionView(Wire):
 
 
 class ServingView(Wire):
-    """A model server of this installation."""
+    """A model server of this installation; ``address`` is empty where none serves the version, as
+    on a cluster for now."""
 
     name: str
     version: int

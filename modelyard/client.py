@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
@@ -40,6 +41,7 @@ from modelyard.errors import (
     ServerUnreachable,
 )
 from modelyard.settings import Settings
+from modelyard.store.manifest import digest_file
 
 COALESCE_SECONDS = 0.2
 """Shortest time between two views of a followed sweep."""
@@ -50,7 +52,14 @@ REMOTE_PATIENCE_SECONDS = 300.0
 WAIT_SECONDS = 10
 """How long the server may hold a long poll."""
 
+NOT_OURS = (404, 405, 500, 502, 503, 504)
+"""What a gateway answers when our server isn't behind it; 503 is an answer of ours, too."""
+
+UPLOAD_SECONDS = 600.0
+"""Longest silence of an upload: at its end the server passes the file on."""
+
 Answer = TypeVar("Answer", bound=Wire)
+Value = TypeVar("Value")
 
 
 class Client:
@@ -129,6 +138,14 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def patiently(self, call: Callable[[], Value]) -> Value:
+        """Call, and again while the server is away, for as long as that is borne.
+
+        Args:
+            call: of this client, and one that may be repeated.
+        """
+        return self._connection.patiently(call)
 
     def close(self) -> None:
         """Free the connections."""
@@ -226,6 +243,27 @@ class Client:
         """
         return self._post(f"/v1/runs/{sweep}/continue", SweepView)
 
+    def upload(self, path: Path, name: str) -> str:
+        """Send a file to the server's store, unless it has one of these bytes.
+
+        Args:
+            path: local file.
+            name: what it is called there; its ending says what it is.
+
+        Returns:
+            Its BLAKE3: the file is ``upload:<digest>/<name>`` from now on.
+
+        Raises:
+            ServerRefused: 413 when it is larger than the server takes.
+        """
+        digest = digest_file(path)
+        there = f"/v1/uploads/{digest}/{quote(name, safe='')}"
+        if self._connection.send("HEAD", there, accepted=(404,)).is_success:
+            return digest
+        with path.open("rb") as file:
+            self._connection.send("PUT", there, content=file, timeout=UPLOAD_SECONDS)
+        return digest
+
     # stages
 
     def run_stage(self, sweep: str, stage: str) -> StageView:
@@ -312,8 +350,11 @@ class Client:
 
     def health(self) -> Health:
         """Whether the server and what it depends on are well; also when they aren't."""
-        answer = self._connection.send("GET", "/readyz", accepted=(503,))
-        return Health.model_validate_json(answer.content)
+        answer = self._connection.send("GET", "/readyz", accepted=NOT_OURS)
+        try:
+            return Health.model_validate_json(answer.content)
+        except ValueError:
+            raise self._connection.strange() from None
 
     def shutdown(self) -> None:
         """End the server; its trials stop with a checkpoint."""

@@ -128,10 +128,16 @@ class Connection:
             self._http.close()
             self.address, self._http = address, _http(address, self._headers)
 
+    def strange(self) -> ServerUnreachable:
+        """Why an answer makes no sense: somebody else has this address, or stands before us."""
+        return self._away("what answers there is no Modelyard server")
+
     def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
-        why = str(error) or type(error).__name__
+        return self._away(str(error) or type(error).__name__)
+
+    def _away(self, why: str) -> ServerUnreachable:
         remedy = (
-            "see that MODELYARD_SERVER is its address, that it runs, and that it can be reached"
+            "see that it runs, and that MODELYARD_SERVER or the kubeconfig leads to it"
             if self._remote
             else "`modelyard up` or `modelyard run` starts it again"
         )
@@ -176,20 +182,16 @@ def _http(address: str, headers: dict[str, str]) -> httpx.Client:
             base_url=address,
             headers=headers,
             timeout=httpx.Timeout(30.0, connect=5.0),
-            # Proxies of the environment have nothing to do with a server of this machine. Loading
-            # the certificates takes 20 ms, which an http:// address can do without.
-            trust_env=not _is_here(address),
+            # An http:// address is of this machine, this cluster or this network, with which
+            # proxies of the environment have nothing to do. Loading the certificates takes 20 ms,
+            # which it can do without too.
+            trust_env=address.startswith("https://"),
             verify=address.startswith("https://"),
         )
     except httpx.InvalidURL as error:
         raise InputError(
             f"{address!r} is no server's address ({error}); write http://HOST:PORT"
         ) from error
-
-
-def _is_here(address: str) -> bool:
-    """Whether an address is of this machine alone."""
-    return address.startswith(("http://127.0.0.1:", "http://localhost:", "http://[::1]:"))
 
 
 def _without_password(address: str) -> str:

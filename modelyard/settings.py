@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     hung_loading_seconds: float = Field(
         900.0, gt=0, description="Longest silence of a trial that is loading or compiling."
     )
+    image_pull_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How long an image may fail to be pulled, or a Secret be missing.",
+    )
     grace_seconds: float = Field(
         3.0, gt=0, description="Between SIGTERM and SIGKILL for a trial that is to stop."
     )
@@ -74,6 +79,17 @@ class Settings(BaseSettings):
     experiment_limit_bytes: int = Field(
         1_000_000, gt=0, description="Largest experiment file that is read."
     )
+    upload_limit_bytes: int = Field(
+        1_000_000_000, gt=0, description="Largest table or packed code that is uploaded."
+    )
+
+    code_limit_bytes: int = Field(
+        10_000_000, gt=0, description="Most bytes of own code that travel to the trials."
+    )
+
+    def embedded(self) -> Settings:
+        """The same without the cluster: the home's own server asks nobody for a key."""
+        return self.model_copy(update={"server": None, "api_key": None})
 
     @property
     def paths(self) -> Paths:
@@ -135,6 +151,8 @@ class Paths:
         self.logs = home / "logs"
         self.scratch = home / "scratch"
         self.datasets = home / "datasets"
+        self.cache = home / "cache"
+        self.uploads = home / "uploads"
         self.models = home / "models"
 
     def service(self, name: str) -> Path:

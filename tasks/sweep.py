@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import get_client, task
 from prefect.artifacts import (
     create_progress_artifact,
@@ -14,12 +17,16 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.exceptions import PrefectException
 
 from modelyard.api import SweepView, TrialView
 from modelyard.client import Client
+from modelyard.errors import ModelyardError
 from modelyard.settings import Settings
 from modelyard.tasks.follow import follow
 from modelyard.tasks.trial_table import as_json, progress_of, rows_of
+
+LOG = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 1.0
 """Shortest time between two updates of the progress artifact."""
@@ -36,9 +43,17 @@ def search(sweep: str) -> dict[str, Any]:
     """
     shown = SweepArtifacts(sweep)
     try:
-        return follow(sweep, "sweep", shown.update)
+        return follow(sweep, "sweep", lambda view: _unharmed(lambda: shown.update(view)))
     finally:
-        shown.finish()
+        _unharmed(shown.finish)
+
+
+def _unharmed(draw: Callable[[], None]) -> None:
+    """Draw; where Prefect or our server is away just then, the run goes on without the picture."""
+    try:
+        draw()
+    except (httpx.HTTPError, PrefectException, ModelyardError) as error:
+        LOG.warning("the artifacts of the sweep are not up to date: %s", error)
 
 
 class SweepArtifacts:

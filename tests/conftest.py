@@ -10,8 +10,11 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may find or leave anything in the checkout's own ``.modelyard``."""
+    """No test may find or leave anything in the checkout's own ``.modelyard``, or go to a cluster
+    that happens to be set."""
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / ".modelyard"))
+    monkeypatch.delenv("MODELYARD_SERVER", raising=False)
+    monkeypatch.delenv("MODELYARD_API_KEY", raising=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

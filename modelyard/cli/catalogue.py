@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from modelyard.evaluate.catalogue import METRICS
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.model import Data, Experiment, Split
 from modelyard.models.families import FAMILIES, choose
+from modelyard.models.family import Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,24 +32,30 @@ class Look:
     mistakes: tuple[Mistake, ...] = ()
 
 
-def look(experiment: Experiment, base: Path, *, at_data: bool = True) -> Look:
+def look(
+    experiment: Experiment, base: Path, *, at_data: bool = True, own: Family | None = None
+) -> Look:
     """Describes an experiment's data and says which family it comes to.
 
     Args:
         experiment: validated, or the sound part of a file.
         base: folder that a relative ``data.source`` starts from.
         at_data: False when the data section has no source to look at.
+        own: the family that the user's own code is, where the experiment names such.
     """
+    families = FAMILIES if own is None else {**FAMILIES, own.name: own}
     if not at_data:
-        return Look(catalogue=_catalogue(experiment, None), card=None)
+        return Look(catalogue=_catalogue(experiment, families, None), card=None)
     try:
         card = describe(experiment.data, base, seed=experiment.seed)
     except DataError as error:
-        return _second_look(experiment, base, error)
-    return Look(catalogue=_catalogue(experiment, card), card=card)
+        return _second_look(experiment, families, base, error)
+    return Look(catalogue=_catalogue(experiment, families, card), card=card)
 
 
-def _second_look(experiment: Experiment, base: Path, error: DataError) -> Look:
+def _second_look(
+    experiment: Experiment, families: Mapping[str, Family], base: Path, error: DataError
+) -> Look:
     """As much as can be told of data that can't be used as the file says."""
     mistake = Mistake(
         path=error.key,
@@ -59,13 +67,17 @@ def _second_look(experiment: Experiment, base: Path, error: DataError) -> Look:
     try:
         table = read(experiment.data.source, base)
     except DataError:
-        return Look(catalogue=_catalogue(experiment, None), card=None, mistakes=(mistake,))
+        return Look(
+            catalogue=_catalogue(experiment, families, None), card=None, mistakes=(mistake,)
+        )
     columns = tuple(table.columns)
     try:
         card = describe(_without_unknown(experiment.data, columns), base, seed=experiment.seed)
     except DataError:
         card = None
-    catalogue = _catalogue(experiment, card, columns=columns, own_target=table.target is not None)
+    catalogue = _catalogue(
+        experiment, families, card, columns=columns, own_target=table.target is not None
+    )
     return Look(catalogue=catalogue, card=card, mistakes=(mistake,))
 
 
@@ -80,17 +92,18 @@ def _without_unknown(data: Data, columns: tuple[str, ...]) -> Data:
 
 def _catalogue(
     experiment: Experiment,
+    families: Mapping[str, Family],
     card: DataCard | None,
     *,
     columns: tuple[str, ...] | None = None,
     own_target: bool = False,
 ) -> Catalogue:
     named, why = experiment.model.family, ""
-    chosen = named if named in FAMILIES else None
+    chosen = named if named in families else None
     if named == "auto" and card is not None:
         chosen, why = choose(card)
     return Catalogue(
-        families=FAMILIES,
+        families=families,
         metrics=METRICS,
         columns=columns,
         own_target=own_target,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.cli.catalogue import look
-from modelyard.cli.sources import absolute, goes_to_cluster, is_elsewhere
+from modelyard.cli.own_code import look_at_code
+from modelyard.cli.sources import goes_to_cluster, is_elsewhere
 from modelyard.cli.views import CheckView
+from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
 from modelyard.errors import ExperimentError
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import load
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import absolute
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space, grid_cells
@@ -39,6 +42,7 @@ class CheckedExperiment:
         catalogue: what it was checked against; ``chosen`` is its family.
         trials: that will reach an end.
         notes: sentences that the user should see.
+        code: what travels of the user's own code; None where the experiment names none.
     """
 
     file: Path
@@ -47,6 +51,7 @@ class CheckedExperiment:
     catalogue: Catalogue
     trials: int
     notes: tuple[str, ...]
+    code: Folder | None = None
 
     @property
     def family(self) -> str:
@@ -68,6 +73,7 @@ class CheckedExperiment:
             why=self.catalogue.why,
             trials=self.trials,
             notes=self.notes,
+            code=None if self.code is None else self.code.digest,
         )
 
 
@@ -94,19 +100,27 @@ def load_checked(
     judged = {mistake.path for mistake in loaded.mistakes}
     unusable = loaded.shaped.is_unsound("data.source") or "data.source" in judged
     elsewhere = is_elsewhere(experiment, on_cluster=on_cluster)
-    seen = look(experiment, base, at_data=not (unusable or elsewhere))
+    no_code = [Path(os.path.abspath(file)), Path(absolute(experiment.data.source, base))]
+    own = look_at_code(experiment, base, loaded.source.values, no_code)
+    seen = look(experiment, base, at_data=not (unusable or elsewhere), own=own.family)
     found = check(experiment, seen.catalogue, loaded.source.values)
     told = judged | {mistake.path for mistake in found}
     mistakes = loaded.with_mistakes(
-        [*found, *(mistake for mistake in seen.mistakes if mistake.path not in told)]
+        [*found, *own.mistakes, *(m for m in seen.mistakes if m.path not in told)]
     )
     if mistakes or (seen.card is None and not elsewhere):
         raise ExperimentError(loaded.source.name, mistakes)
-    return _checked(file, experiment, seen.card, seen.catalogue)
+    checked = _checked(file, experiment, seen.card, seen.catalogue, on_cluster=on_cluster)
+    return replace(checked, code=own.folder)
 
 
 def _checked(
-    file: Path, experiment: Experiment, card: DataCard | None, catalogue: Catalogue
+    file: Path,
+    experiment: Experiment,
+    card: DataCard | None,
+    catalogue: Catalogue,
+    *,
+    on_cluster: bool,
 ) -> CheckedExperiment:
     space = effective_space(experiment, catalogue.family)
     # Where the family isn't known yet its space isn't either: the server fills it in.
@@ -123,7 +137,7 @@ def _checked(
         notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
     if unread := catalogue.family and unread_note(experiment, catalogue.family, space):
         notes += (unread,)
-    if Settings().server is None and (void := void_note(experiment)):
+    if not on_cluster and (void := void_note(experiment)):
         notes += (void,)
     return CheckedExperiment(
         file=path, experiment=whole, card=card, catalogue=catalogue, trials=trials, notes=notes
@@ -178,6 +192,7 @@ def show(checked: CheckedExperiment, console: Console) -> None:
         + ("the prepare stage looks at it" if card is None else describe_card(card)),
         "target": experiment.data.target or "·" if card is None else describe_target(card),
         "family": _family_and_why(checked),
+        **({} if checked.code is None else {"code": describe_code(checked.code)}),
         "objective": ", ".join(f"{o.goal} {o.metric}" for o in experiment.objective),
         "search": f"{checked.trials} trials, sampler {experiment.search.sampler.name}, "
         f"pruner {experiment.search.pruner.name}",
@@ -212,6 +227,15 @@ def describe_card(card: DataCard) -> str:
         f"{card.rows:,} rows, {len(card.columns)} columns to learn from "
         f"({len(card.columns) - categories} numbers, {categories} categories), "
         f"{missing:,} missing cells"
+    )
+
+
+def describe_code(folder: Folder) -> str:
+    """What of the user's own code travels, in one phrase."""
+    count = len(folder.files)
+    return (
+        f"{folder.path}: {count} file{'s' if count != 1 else ''}, {folder.size:,} bytes, "
+        f"digest {folder.digest[:12]}"
     )
 
 

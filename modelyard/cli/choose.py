@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.api import ENDED, Owner, SweepRequest, SweepState, SweepView
+from modelyard.api import ENDED, Owner, RunRequest, SweepRequest, SweepState, SweepView
 from modelyard.client import Client
 from modelyard.errors import InputError, ServerRefused
 from modelyard.experiment.model import Experiment
@@ -37,9 +37,16 @@ def choose(
     *,
     owner: Owner,
     tags: Mapping[str, str],
+    notes: tuple[str, ...] = (),
+    code: str | None = None,
     go_on: bool,
 ) -> Chosen:
     """Make a new sweep, or go on with the newest of the experiment's name.
+
+    Args:
+        tags: lineage of a new one.
+        notes: sentences on a new one.
+        code: digest of the user's own code, where the experiment names such.
 
     Raises:
         InputError: the sweep to go on with was started from another experiment.
@@ -48,18 +55,32 @@ def choose(
     document = experiment.to_document()
     found = newest(client, experiment.name) if go_on else None
     if found is None:
-        request = SweepRequest(experiment=document, owner=owner, tags=dict(tags))
+        request = SweepRequest(
+            experiment=document, owner=owner, tags=dict(tags), notes=notes, code=code
+        )
         return Chosen(view=client.create_sweep(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    changed = differences(client.document(found.document).experiment, document)
-    if changed:
-        raise InputError(
-            f"sweep {found.id} was started from another experiment; to go on with it undo "
-            f"these changes, or leave out --continue to start a new one: {'; '.join(changed)}"
-        )
+    _require_same(client, found, document, code)
     view = client.continue_sweep(found.id, owner)
     return Chosen(view=view, earlier_flow_run=found.flow_run)
+
+
+def choose_run(client: Client, request: RunRequest, *, go_on: bool) -> Chosen:
+    """Have the cluster's server begin a run, or go on with the newest of the experiment's name.
+
+    One that runs is the one to follow.
+
+    Raises:
+        InputError: the sweep to go on with was started from another experiment.
+    """
+    found = newest(client, request.experiment["name"]) if go_on else None
+    if found is None:
+        return Chosen(view=client.create_run(request))
+    if found.state in FINISHED:
+        return Chosen(view=found, finished=True)
+    _require_same(client, found, request.experiment, request.code)
+    return Chosen(view=client.continue_run(found.id))
 
 
 def newest(client: Client, name: str) -> SweepView | None:
@@ -70,6 +91,20 @@ def newest(client: Client, name: str) -> SweepView | None:
         if error.status == NOT_FOUND:
             return None
         raise
+
+
+def _require_same(
+    client: Client, found: SweepView, document: Mapping[str, Any], code: str | None
+) -> None:
+    before = client.document(found.document)
+    changed = differences(before.experiment, document)
+    if (before.code or "").rpartition("/")[2] != (code or ""):
+        changed.append("the own code that it names")
+    if changed:
+        raise InputError(
+            f"sweep {found.id} was started from another experiment; to go on with it undo "
+            f"these changes, or leave out --continue to start a new one: {'; '.join(changed)}"
+        )
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.views import DataView
 from modelyard.data import download
-from modelyard.data.published import PUBLISHED, set_folder, set_name
+from modelyard.data.published import PUBLISHED, set_folder
 from modelyard.data.table import nearest
 from modelyard.errors import InputError
+from modelyard.experiment.places import set_name
 
 
 def get_command(name: str, json_output: bool) -> None:

@@ -50,6 +50,8 @@ class PlainDisplay:
         self._console, self._metric = console, metric
         self._ended: set[str] = set()
         self._notes: set[str] = set()
+        self._reasons: set[str] = set()
+        self._news = ""
         self._line, self._due = "", 0.0
 
     def say(self, sentence: str) -> None:
@@ -64,9 +66,21 @@ class PlainDisplay:
                 self.say(note)
         for stage in view.stages:
             self._show_stage(stage, view)
+        self._show_waiting(view)
 
     def close(self) -> None:
         """Nothing is left to be done."""
+
+    def _show_waiting(self, view: SweepView) -> None:
+        """Once for each reason: with every trial that comes or goes their number changes."""
+        reasons = [_reason(line) for line in words.waiting(view)]
+        for line, reason in zip(words.waiting(view), reasons, strict=True):
+            if reason not in self._reasons:
+                self.say(line)
+        self._reasons = set(reasons)
+        if words.news(view) not in ("", self._news):
+            self.say(words.news(view))
+        self._news = words.news(view)
 
     def _show_stage(self, stage: StageView, view: SweepView) -> None:
         if stage.stage in self._ended:
@@ -128,7 +142,13 @@ class LiveDisplay:
             grid.add_row(*_stage_row(name, stage, passed))
             if name == "sweep" and stage is not None:
                 grid.add_row("", "", "", _sweep_picture(view, stage, self._metric, passed))
-        return grid
+        waits = [line for line in (*words.waiting(view), words.news(view)) if line]
+        return Group(grid, *(Text(line, style="yellow") for line in waits))
+
+
+def _reason(line: str) -> str:
+    """A line about waiting without its number of trials."""
+    return line.partition(": ")[2] or line
 
 
 def _stage_row(
@@ -141,8 +161,8 @@ def _stage_row(
         return Text("▸", style="cyan"), Text(name), Text(seconds, justify="right"), Text("")
     good = stage.state is StageState.COMPLETE
     mark = Text("✓", style="green") if good else Text("✗", style="red")
-    why = "" if good or stage.failure is None else stage.failure.summary
-    return mark, Text(name), Text(words.duration(stage.seconds), justify="right"), Text(why)
+    # Why it failed is said below, once the picture stands still.
+    return mark, Text(name), Text(words.duration(stage.seconds), justify="right"), Text("")
 
 
 def _sweep_picture(

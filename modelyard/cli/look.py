@@ -25,14 +25,15 @@ OTHERS = 20
 """How many earlier sweeps ``status`` lists."""
 
 
-def status_command(sweep: str | None, json_output: bool) -> None:
+def status_command(sweep: str | None, json_output: bool, on: str | None = None) -> None:
     """Where a sweep stands: stages, trials, best, test metrics and gates.
 
     Args:
         sweep: name or id; None for the newest.
         json_output: print the ``SweepView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         if json_output:
             print_json(view)
@@ -44,14 +45,15 @@ def status_command(sweep: str | None, json_output: bool) -> None:
             _print_others([other for other in client.sweeps() if other.id != view.id], out)
 
 
-def trials_command(sweep: str | None, json_output: bool) -> None:
+def trials_command(sweep: str | None, json_output: bool, on: str | None = None) -> None:
     """Every trial of a sweep by number.
 
     Args:
         sweep: name or id; None for the newest.
         json_output: print the list of ``TrialView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         trials = client.trials(view.id)
     if json_output:
@@ -60,15 +62,18 @@ def trials_command(sweep: str | None, json_output: bool) -> None:
         print_table(_trials_table(view, trials), console())
 
 
-def leaderboard_command(sweep: str | None, limit: int, json_output: bool) -> None:
+def leaderboard_command(
+    sweep: str | None, limit: int, json_output: bool, on: str | None = None
+) -> None:
     """The best trials of a sweep, best first.
 
     Args:
         sweep: name or id; None for the newest.
         limit: how many at most.
         json_output: print the list of ``TrialView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         trials = client.trials(view.id)
         metric, goal = _objective(client, view)
@@ -80,7 +85,13 @@ def leaderboard_command(sweep: str | None, limit: int, json_output: bool) -> Non
         print_table(table, console())
 
 
-def logs_command(sweep: str | None, task: str | None, follow: bool, json_output: bool) -> None:
+def logs_command(
+    sweep: str | None,
+    task: str | None,
+    follow: bool,
+    json_output: bool,
+    on: str | None = None,
+) -> None:
     """What trials and stages printed.
 
     Args:
@@ -88,10 +99,11 @@ def logs_command(sweep: str | None, task: str | None, follow: bool, json_output:
         task: a trial's number or a stage; None for all.
         follow: go on until the sweep has ended.
         json_output: print one ``LogPage``.
+        on: see ``ask.asking``.
     """
     if follow and json_output:
         raise InputError("--follow has no end to make one JSON document of; leave out --json")
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         if json_output:
             lines, cursor = _all_lines(client, view.id, task)
@@ -135,7 +147,8 @@ def _objective(client: Client, view: SweepView) -> tuple[str, Literal["maximize"
 def _print_status(view: SweepView, metric: str, out: Console) -> None:
     message = f": {view.message}" if view.message else ""
     print_line(f"{view.name}, sweep {view.id}: {view.state}{message}", out)
-    for line in (words.stage_times(view), words.sweep_line(view, metric), *view.notes):
+    progress = (words.stage_times(view), words.sweep_line(view, metric))
+    for line in (*progress, *words.waiting(view), *view.notes):
         print_line(line, out)
     for stage in view.stages:
         if stage.failure is not None:

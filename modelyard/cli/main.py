@@ -44,6 +44,16 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable."),
 ]
+Where = Annotated[
+    Target | None,
+    typer.Option(
+        "--on", help="Where the trials run; left out, on the cluster if MODELYARD_SERVER is set."
+    ),
+]
+On = Annotated[
+    Target | None,
+    typer.Option(help="Whose server is asked; left out, the cluster's if MODELYARD_SERVER is set."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -81,11 +91,11 @@ def new(
 
 
 @APP.command()
-def check(file: File, sets: Sets = None, json_output: Json = False) -> None:
+def check(file: File, sets: Sets = None, on: Where = None, json_output: Json = False) -> None:
     """Find every mistake of an experiment file; nothing is started."""
     from modelyard.cli.check import check_command
 
-    check_command(file, sets or [], json_output)
+    check_command(file, sets or [], json_output, on)
 
 
 @APP.command()
@@ -107,44 +117,52 @@ def run(
     go_on: Annotated[
         bool, typer.Option("--continue", help="Go on with the newest sweep of this name.")
     ] = False,
-    on: Annotated[Target, typer.Option(help="Where the trials run.")] = Target.LOCAL,
+    on: Where = None,
     json_output: Json = False,
 ) -> None:
     """Run an experiment from its data to a serving model."""
-    from modelyard.cli.run import Wanted, run_command
+    from modelyard.cli.run import run_command
+    from modelyard.cli.wanted import Wanted
 
-    wanted = Wanted(
-        file=file, sets=tuple(sets or ()), go_on=go_on, on=on.value, json_output=json_output
-    )
+    wanted = Wanted(file=file, sets=tuple(sets or ()), go_on=go_on, on=on, json_output=json_output)
     raise typer.Exit(run_command(wanted))
 
 
 @APP.command()
-def status(sweep: Sweep = None, json_output: Json = False) -> None:
-    """Show where a sweep stands."""
-    from modelyard.cli.look import status_command
+def follow(sweep: Sweep = None, on: On = None, json_output: Json = False) -> None:
+    """Watch a sweep to its end; Ctrl-C ends the watching alone."""
+    from modelyard.cli.follow import follow_command
 
-    status_command(sweep, json_output)
+    raise typer.Exit(follow_command(sweep, json_output, on))
 
 
 @APP.command()
-def trials(sweep: Sweep = None, json_output: Json = False) -> None:
+def status(sweep: Sweep = None, on: On = None, json_output: Json = False) -> None:
+    """Show where a sweep stands."""
+    from modelyard.cli.look import status_command
+
+    status_command(sweep, json_output, on)
+
+
+@APP.command()
+def trials(sweep: Sweep = None, on: On = None, json_output: Json = False) -> None:
     """List the trials of a sweep."""
     from modelyard.cli.look import trials_command
 
-    trials_command(sweep, json_output)
+    trials_command(sweep, json_output, on)
 
 
 @APP.command()
 def leaderboard(
     sweep: Sweep = None,
     limit: Annotated[int, typer.Option(min=1, help="How many trials at most.")] = 10,
+    on: On = None,
     json_output: Json = False,
 ) -> None:
     """List the best trials of a sweep."""
     from modelyard.cli.look import leaderboard_command
 
-    leaderboard_command(sweep, limit, json_output)
+    leaderboard_command(sweep, limit, json_output, on)
 
 
 @APP.command()
@@ -156,20 +174,21 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the sweep has ended.")
     ] = False,
+    on: On = None,
     json_output: Json = False,
 ) -> None:
     """Print what trials and stages printed."""
     from modelyard.cli.look import logs_command
 
-    logs_command(sweep, trial, follow, json_output)
+    logs_command(sweep, trial, follow, json_output, on)
 
 
 @APP.command()
-def cancel(sweep: Sweep = None, json_output: Json = False) -> None:
+def cancel(sweep: Sweep = None, on: On = None, json_output: Json = False) -> None:
     """End a sweep for good."""
     from modelyard.cli.steer import cancel_command
 
-    cancel_command(sweep, json_output)
+    cancel_command(sweep, json_output, on)
 
 
 @APP.command()
@@ -189,12 +208,13 @@ def predict(
 @APP.command()
 def rollback(
     name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    on: On = None,
     json_output: Json = False,
 ) -> None:
     """Let the version serve that was champion before."""
     from modelyard.cli.steer import rollback_command
 
-    rollback_command(name, json_output)
+    rollback_command(name, json_output, on)
 
 
 @DATA.command("get")

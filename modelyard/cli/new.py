@@ -10,7 +10,6 @@ from pathlib import Path
 from string import Template
 
 from modelyard.cli.check import describe_card, describe_target
-from modelyard.cli.sources import is_path
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
@@ -19,6 +18,7 @@ from modelyard.errors import DataError, InputError
 from modelyard.experiment import yaml12
 from modelyard.experiment.keys import nearest
 from modelyard.experiment.model import Data
+from modelyard.experiment.places import is_path
 from modelyard.experiment.schema import TITLE, experiment_schema
 
 FOLDER = Path(__file__).parent / "templates"

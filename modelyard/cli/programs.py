@@ -12,6 +12,9 @@ from modelyard.settings import Paths, Settings
 HOST = "127.0.0.1"
 """Everything embedded listens on this machine alone."""
 
+CLUSTER = ("MODELYARD_SERVER", "MODELYARD_API_KEY")
+"""Variables that lead to a cluster's server."""
+
 POOL = "modelyard"
 """Name of the Prefect work pool whose runs the worker takes."""
 
@@ -50,15 +53,15 @@ class Program:
 
 
 def base_environment(settings: Settings) -> dict[str, str]:
-    """The caller's environment without a Prefect or MLflow of their own, with our home.
+    """The caller's environment without a Prefect, MLflow or cluster of their own, with our home.
 
-    The user's profile of Prefect and their tracking server have nothing to do with an embedded
-    installation, and must neither be used nor changed by it.
+    The user's profile of Prefect, their tracking server and their cluster have nothing to do with
+    an embedded installation, and must neither be used nor changed by it.
     """
     kept = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("PREFECT_", "MLFLOW_"))
+        if not key.startswith(("PREFECT_", "MLFLOW_")) and key not in CLUSTER
     }
     home, datasets = str(settings.paths.home), str(settings.datasets_folder)
     return {**kept, "MODELYARD_HOME": home, "MODELYARD_DATASETS": datasets}

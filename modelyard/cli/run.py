@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
@@ -16,17 +13,25 @@ from modelyard.cli.background import Background
 from modelyard.cli.boot import Boot
 from modelyard.cli.check import load_checked
 from modelyard.cli.choose import Chosen, choose
+from modelyard.cli.cluster_run import CannotBegin, run_on_cluster
 from modelyard.cli.display import Display, display_for
 from modelyard.cli.lineage import lineage
 from modelyard.cli.owner import this_process
 from modelyard.cli.signals import InterruptOnce
+from modelyard.cli.sources import goes_to_cluster
 from modelyard.cli.summary import EXIT_CODES, print_summary, run_view
 from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
-from modelyard.errors import InputError, Interrupted, ModelyardError
+from modelyard.code.folder import Folder
+from modelyard.code.sending import send
+from modelyard.errors import Interrupted, ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.settings import Settings
+
+FALLBACK = "fallback"
+"""Tag of a run that is here because the cluster could not be reached."""
 
 INTERRUPT_SECONDS = 3.8
 """Deadline of the server for stopping the trials of an interrupted run."""
@@ -38,40 +43,45 @@ ORDERLY_SECONDS = 5.0
 """The same after a failure, when nobody waits: time to write down what is known."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What was typed."""
-
-    file: Path
-    sets: tuple[str, ...] = ()
-    go_on: bool = False
-    on: Literal["local", "cluster"] = "local"
-    json_output: bool = False
-
-    @property
-    def line_to_go_on(self) -> str:
-        """The command that does what is missing."""
-        sets = [word for pair in self.sets for word in ("--set", pair)]
-        return shlex.join(["modelyard", "run", str(self.file), *sets, "--continue"])
-
-
 def run_command(wanted: Wanted) -> int:
-    """Run an experiment on this machine.
+    """Run an experiment, here or on the cluster.
 
     Returns:
-        The exit code: 0 complete, 1 failed, 3 refused by a gate, 130 interrupted or cancelled.
+        The exit code: 0 complete (or, on the cluster, left to itself), 1 failed, 3 refused by a
+        gate, 130 interrupted or cancelled.
 
     Raises:
         InputError: the file, the home folder or the sweep to go on with can't be used.
-        ModelyardError: a server or the flow could not be kept up.
+        ModelyardError: a server or the flow could not be kept up, or the cluster not be reached.
     """
-    if wanted.on == "cluster":
-        raise InputError("--on cluster is not supported yet; leave it out to run on this machine")
     settings = Settings()
+    if not goes_to_cluster(settings, wanted.on):
+        return run_here(wanted, settings)
+    try:
+        return run_on_cluster(wanted, settings)
+    except CannotBegin as away:
+        if away.fallback != "local":
+            raise
+        note = f"The cluster could not be reached, so this runs here: {away}"
+        return run_here(replace(wanted, on="local"), settings, fallback=note)
+
+
+def run_here(wanted: Wanted, settings: Settings, *, fallback: str | None = None) -> int:
+    """Run an experiment on this machine; see ``run_command``.
+
+    Args:
+        fallback: why it isn't on the cluster, where it was meant to be.
+    """
     # Every mistake, of the file and against its data, is found before anything is started.
-    experiment = load_checked(wanted.file, wanted.sets).experiment
+    checked = load_checked(wanted.file, wanted.sets)
     with InterruptOnce() as signals:
-        run = LocalRun(wanted=wanted, settings=settings, experiment=experiment)
+        run = LocalRun(
+            wanted=wanted,
+            settings=settings.embedded(),
+            experiment=checked.experiment,
+            code=checked.code,
+            fallback=fallback,
+        )
         try:
             return run.to_the_end()
         except Interrupted as interruption:
@@ -90,6 +100,8 @@ class LocalRun:
     wanted: Wanted
     settings: Settings
     experiment: Experiment
+    code: Folder | None = None
+    fallback: str | None = None
     owner: Owner = field(default_factory=this_process)
     out: Console = field(init=False)
     display: Display = field(init=False)
@@ -103,14 +115,19 @@ class LocalRun:
 
     def to_the_end(self) -> int:
         """Start the servers, run the sweep and say what it came to."""
+        if self.fallback is not None:
+            self.display.say("the cluster can't be reached; going on here")
         self.boot = Boot(self.settings, self.owner.run, self.display.say)
         server = self.boot.server.result().service
         with Client(server.address) as client:
+            sent = None if self.code is None else send(self.code, client.upload)
             self.chosen = choose(
                 client,
                 self.experiment,
                 owner=self.owner,
-                tags=lineage(self.wanted.file),
+                tags={**self._tags(), **({} if sent is None else sent.tags)},
+                code=None if sent is None else sent.digest,
+                notes=() if self.fallback is None else (self.fallback,),
                 go_on=self.wanted.go_on,
             )
             if self.chosen.finished:
@@ -153,6 +170,10 @@ class LocalRun:
             self.supervision.close(max(0.0, deadline - time.monotonic()))
             self._print_kept(view)
         self._end_servers(ORDERLY_SECONDS)
+
+    def _tags(self) -> dict[str, str]:
+        tags = lineage(self.wanted.file)
+        return tags if self.fallback is None else {**tags, FALLBACK: self.fallback}
 
     def _finish(self, client: Client, view: SweepView) -> int:
         assert self.supervision is not None

@@ -1,16 +1,10 @@
-"""Where a run goes, and where its data lies: on this machine, or where only the cluster looks."""
+"""Where a run goes, and whether its data can be looked at from here."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePosixPath
-
-from modelyard.data.published import set_name
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import NAMED, is_mounted, is_path, set_name
 from modelyard.settings import Settings
-
-NAMED = "sklearn:"
-UPLOADED = "upload:"
 
 
 def goes_to_cluster(settings: Settings, on: str | None) -> bool:
@@ -23,22 +17,6 @@ def goes_to_cluster(settings: Settings, on: str | None) -> bool:
     return settings.server is not None if on is None else on == "cluster"
 
 
-def is_path(source: str) -> bool:
-    """Whether a ``data.source`` names a file or a folder by its path."""
-    named = source.startswith((NAMED, UPLOADED)) or set_name(source) is not None
-    return "://" not in source and not named
-
-
-def absolute(source: str, base: Path) -> str:
-    """A file's source as an absolute path; any other stays as it is.
-
-    Args:
-        source: ``data.source``.
-        base: folder that a relative path starts from.
-    """
-    return os.path.abspath(base / Path(source).expanduser()) if is_path(source) else source
-
-
 def is_elsewhere(experiment: Experiment, *, on_cluster: bool) -> bool:
     """Whether only the prepare stage can look at the data: in a bucket, in the server's store, on
     a volume that the cluster mounts, or a published set, whose folder is the cluster's there.
@@ -48,13 +26,4 @@ def is_elsewhere(experiment: Experiment, *, on_cluster: bool) -> bool:
         return on_cluster
     if not is_path(source):
         return not source.startswith(NAMED)
-    return on_cluster and is_mounted(experiment)
-
-
-def is_mounted(experiment: Experiment) -> bool:
-    """Whether the source lies on one of the volumes that the file mounts."""
-    path = PurePosixPath(experiment.data.source)
-    mounts = (volume.get("mount_path") for volume in experiment.resources.volumes)
-    return path.is_absolute() and any(
-        isinstance(mount, str) and path.is_relative_to(mount) for mount in mounts
-    )
+    return on_cluster and is_mounted(source, experiment.resources.volumes)

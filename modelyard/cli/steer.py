@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from modelyard.api import ENDED, SweepView
@@ -10,7 +11,7 @@ from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.client import Client
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
-from modelyard.settings import Settings
+from modelyard.settings import Paths, Settings
 
 POLL_SECONDS = 0.1
 
@@ -18,14 +19,15 @@ CANCEL_SECONDS = 60.0
 """Longest that the trials of a cancelled sweep may take to end."""
 
 
-def cancel_command(sweep: str | None, json_output: bool) -> None:
+def cancel_command(sweep: str | None, json_output: bool, on: str | None = None) -> None:
     """End a sweep for good; returns once its trials have ended.
 
     Args:
         sweep: name or id; None for the newest.
         json_output: print the ``SweepView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         view = client.sweep(sweep)
         before = view.state
         if before not in ENDED:
@@ -39,30 +41,55 @@ def cancel_command(sweep: str | None, json_output: bool) -> None:
         print_line(f"sweep {view.id} of {view.name} is {view.state}; {kept}", console())
 
 
-def rollback_command(name: str, json_output: bool) -> None:
+def rollback_command(name: str, json_output: bool, on: str | None = None) -> None:
     """Let the version serve that was champion before.
 
     Args:
         name: of the model.
         json_output: print the ``ServingView``.
+        on: see ``ask.asking``.
     """
-    with asking(Settings()) as client:
+    with asking(Settings(), on) as client:
         serving = client.rollback(name)
     if json_output:
         print_json(serving)
     else:
-        said = f"{serving.name} version {serving.version} answers at {serving.address}"
-        print_line(said, console())
+        said = f"answers at {serving.address}" if serving.address else "is champion again"
+        print_line(f"{serving.name} version {serving.version} {said}", console())
 
 
 def migrate_command() -> None:
-    """Bring journal and tracking store of this home to the newest schema.
+    """Bring journal, studies and, where it is ours, the tracking store to the newest schema.
+
+    A Postgres may be in use, and another migration on its way: it is waited for.
 
     Raises:
-        InputError: a server runs on them.
+        InputError: a server runs on files that are to be migrated.
+        ModelyardError: a database couldn't be used for a minute.
     """
     settings = Settings()
-    paths = settings.paths
+    if settings.database is None or settings.tracking is None:
+        _require_files_at_rest(settings.paths)
+    from modelyard.journal import migrate as journal
+    from modelyard.journal.postgres import name_of, parsed
+    from modelyard.sweep import study_storage as study
+    from modelyard.sweep.patience import patiently
+
+    out = console()
+    for what, migrate, url in (
+        ("journal", journal.migrate, settings.journal_url),
+        ("studies", study.migrate, settings.study_url),
+    ):
+        asyncio.run(patiently(migrate, url))
+        print_line(f"{what} in {name_of(parsed(url))}: up to date", out)
+    if settings.tracking is None:
+        from modelyard.registry.tracking import Tracking
+
+        Tracking(settings.tracking_uri, settings.tracking_artifacts).open()
+        print_line(f"runs in {settings.paths.mlflow}: up to date", out)
+
+
+def _require_files_at_rest(paths: Paths) -> None:
     found = services.running("server", paths)
     if found is not None:
         raise InputError(
@@ -70,14 +97,6 @@ def migrate_command() -> None:
             "them when it started; end it with `modelyard down` to migrate by hand"
         )
     services.prepare_home(paths)
-    from modelyard.journal.journal import migrate
-    from modelyard.registry.tracking import Tracking
-
-    out = console()
-    migrate(settings.journal_url)
-    print_line(f"{paths.journal} is up to date", out)
-    Tracking(settings.tracking_uri, settings.tracking_artifacts).open()
-    print_line(f"{paths.mlflow} is up to date", out)
 
 
 def _ended(client: Client, view: SweepView) -> SweepView:

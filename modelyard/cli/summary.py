@@ -133,6 +133,8 @@ def ending(run: RunView) -> list[str]:
             f"{run.serving.name} version {run.serving.version} answers at {run.serving.address}"
         )
         lines += ["get a prediction:", run.serving.example] if run.serving.example else []
+    elif (deployed := words.stage_of(view, "deploy")) and "sentence" in deployed.outcome:
+        lines.append(str(deployed.outcome["sentence"]))
     return lines
 
 

@@ -40,7 +40,7 @@ def up_command(json_output: bool) -> None:
         InputError: the home folder can't be written, or ``prefect.yaml`` has a mistake.
         ModelyardError: a server doesn't come up; those that did stay.
     """
-    settings, file = Settings(), prefect_file()
+    settings, file = Settings().embedded(), prefect_file()
     names = deployment_names(file)
     services.prepare_home(settings.paths)
     out = console(json_output=json_output)

@@ -18,6 +18,7 @@ class CheckView(Wire):
         why: it was chosen; empty when the file names it.
         trials: that reach an end; a grid may have fewer cells than ``budget.trials``.
         notes: sentences that the user should see.
+        code: digest of the user's own code; None where the file names none.
     """
 
     file: str
@@ -27,6 +28,7 @@ class CheckView(Wire):
     why: str = ""
     trials: int
     notes: tuple[str, ...] = ()
+    code: str | None = None
 
 
 class NewView(Wire):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelyard.api import STAGES, StageState, StageView, SweepView
+from modelyard.api import STAGES, StageState, StageView, SweepState, SweepView
 from modelyard.report.tables import number
 
 
@@ -54,6 +54,21 @@ def forecast(view: SweepView, *, passed_seconds: float = 0.0) -> str:
     return f"{mean} · about {duration(max(0.0, view.eta_seconds - passed_seconds))} to go"
 
 
+def waiting(view: SweepView) -> list[str]:
+    """What trials and stages wait for, in the scheduler's own words."""
+    stages = [
+        f"{stage.stage} waits: {stage.waiting}"
+        for stage in view.stages
+        if stage.waiting and not (stage.stage == "sweep" and view.waiting)
+    ]
+    return [*view.waiting, *stages]
+
+
+def news(view: SweepView) -> str:
+    """Why a sweep that runs stands still or is about to stop; empty while it just goes on."""
+    return view.message if view.state is SweepState.RUNNING else ""
+
+
 def sweep_line(view: SweepView, metric: str) -> str:
     """All of a sweep's progress in one line."""
     parts = (
@@ -71,10 +86,9 @@ def stage_of(view: SweepView, name: str) -> StageView | None:
 
 
 def stage_line(stage: StageView) -> str:
-    """A stage that has ended, with its seconds, or why it failed."""
+    """A stage that has ended, with its seconds. Why it failed is said by the sweep's message."""
     if stage.state is StageState.FAILED:
-        why = stage.failure.summary if stage.failure else "no reason is known"
-        return f"{stage.stage} failed after {duration(stage.seconds)}: {why}"
+        return f"{stage.stage} failed after {duration(stage.seconds)}"
     return f"{stage.stage} took {duration(stage.seconds)}"
 
 

@@ -42,17 +42,18 @@ class Dataset:
     by: Column | None
 
 
-def load(data: Data, base: Path) -> Dataset:
+def load(data: Data, base: Path, file: Path | None = None) -> Dataset:
     """Read a source and find out what it is.
 
     Args:
         data: the experiment's data section.
         base: folder that a relative ``data.source`` starts from.
+        file: what a far source holds; see ``source.fetched``.
 
     Raises:
         DataError: it can't be learnt from; names file, column and row.
     """
-    table = read(data.source, base)
+    table = read(data.source, base, file)
     kind = _kind(data, table)
     name = _target_name(data, table)
     target = read_target(table, name)

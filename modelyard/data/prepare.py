@@ -10,6 +10,7 @@ from modelyard.data.card import DataCard
 from modelyard.data.dataset import load
 from modelyard.data.partition import partition
 from modelyard.data.snapshot import write_snapshot
+from modelyard.data.source import fetched
 from modelyard.errors import DigestMismatch
 from modelyard.experiment.model import Data
 from modelyard.store.disk import writing
@@ -51,7 +52,9 @@ def prepare(
         DataError: the data can't be learnt from; names file, column and row.
         ModelyardError: the store or ``scratch`` can't be written.
     """
-    dataset = load(data, base)
+    with TemporaryDirectory(prefix="source-", dir=scratch) as name:
+        file = fetched(data.source, Path(name), store, store_base)
+        dataset = load(data, base, file)
     parts = partition(dataset, data, seed)
     settings = {
         "seed": seed,

@@ -181,12 +181,6 @@ PUBLISHED = MappingProxyType(
 """Every published set by its name in ``data.source``."""
 
 
-def set_name(source: str) -> str | None:
-    """The published set that a source means; None where it is something else."""
-    name = source.lower().replace("_", "-")
-    return name if name in PUBLISHED else None
-
-
 def set_folder(name: str) -> Path:
     """Where a set's files lie."""
     return Settings().datasets_folder / name

@@ -1,14 +1,19 @@
-"""From ``data.source`` to a table: which reader, and whether there is anything to read."""
+"""From ``data.source`` to a table: where it lies, which reader, whether there is anything."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.data.bundled import PREFIX, read_bundled
-from modelyard.data.published import PUBLISHED, set_name
 from modelyard.data.table import Table, listed, nearest
-from modelyard.errors import DataError
+from modelyard.errors import DataError, ModelyardError
+from modelyard.experiment.places import SETS, UPLOADED, is_path, set_name
+from modelyard.store.copies import save
+from modelyard.store.disk import writing
+from modelyard.store.manifest import read_manifest
+from modelyard.store.store import Store, join
 
 
 def _csv(path: Path, title: str) -> Table:
@@ -37,12 +42,31 @@ READERS: dict[str, Callable[[Path, str], Table]] = {
 }
 
 
-def read(source: str, base: Path) -> Table:
+def fetched(source: str, folder: Path, store: Store, store_base: str) -> Path | None:
+    """A local file with what a far source holds; None for one that is read where it lies.
+
+    Args:
+        source: ``data.source`` of the experiment.
+        folder: where an object of a bucket is written to.
+        store: holds what was uploaded, below ``store_base``.
+
+    Raises:
+        DataError: it isn't there, or can't be read from here.
+    """
+    if source.startswith("s3://"):
+        return _object(source, folder)
+    if source.startswith(UPLOADED):
+        return _uploaded(source, store, store_base)
+    return None
+
+
+def read(source: str, base: Path, file: Path | None = None) -> Table:
     """All that a source holds.
 
     Args:
         source: ``data.source`` of the experiment.
         base: folder that a relative path starts from.
+        file: what ``fetched`` found.
 
     Raises:
         DataError: it isn't there, isn't what its name says, or can't be read.
@@ -53,20 +77,21 @@ def read(source: str, base: Path) -> Table:
         from modelyard.data.named import read_named
 
         return read_named(name)
-    scheme = source.partition("://")[0] if "://" in source else None
-    if scheme is not None:
+    if file is None and not is_path(source):
         raise DataError(
-            f"{source}: {scheme}:// is not supported yet; give sklearn:<name> or a file",
+            f"{source} can't be read from here; give sklearn:<name>, a file, or s3://bucket/key, "
+            "which the prepare stage reads",
             value=source,
         )
-    path = base / Path(source).expanduser()
+    path = base / Path(source).expanduser() if file is None else file
     if path.is_dir():
         return _folder(path, source)
     _refuse_absent(path, source)
-    reader = READERS.get(path.suffix.lower())
+    suffix = Path(source).suffix  # an upload's file may have been sent under another name
+    reader = READERS.get(suffix.lower())
     if reader is None:
         raise DataError(
-            f"{source} ends in {path.suffix or 'no suffix'!r}; "
+            f"{source} ends in {suffix or 'no suffix'!r}; "
             f"a file must be one of {', '.join(READERS)}",
             value=source,
             valid=tuple(READERS),
@@ -77,6 +102,47 @@ def read(source: str, base: Path) -> Table:
         return reader(path, source)
     except OSError as error:
         raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+
+
+def _object(source: str, folder: Path) -> Path:
+    from modelyard.store.place import place_of
+    from modelyard.store.s3 import S3
+
+    try:
+        place, s3 = place_of(source), S3()
+        found = s3.stat(place)
+        if found is None:
+            s3.look(place.bucket)
+            raise DataError(
+                f"{source} is not there: the bucket {place.bucket} has no {place.key!r}; write "
+                "s3://bucket/key of one file",
+                value=source,
+            )
+        path = folder / f"source{Path(place.key).suffix}"
+        with writing(path):
+            _, size = save(path, lambda start: s3.read(place, start, found.etag))
+    except DataError:
+        raise
+    except (ModelyardError, FileNotFoundError) as error:
+        raise DataError(f"{source} can't be read: {error}", value=source) from error
+    if size != found.bytes:
+        raise DataError(f"{source} changed while it was read; run it again", value=source)
+    return path
+
+
+def _uploaded(source: str, store: Store, store_base: str) -> Path:
+    digest, _, name = source.removeprefix(UPLOADED).partition("/")
+    if not re.fullmatch(r"[0-9a-f]{64}", digest) or not name:
+        raise DataError(f"{source} is no upload; it is upload:<digest>/<name>", value=source)
+    try:
+        folder = store.fetch(join(store_base, "uploads", digest))
+    except FileNotFoundError:
+        raise DataError(
+            f"{name} (digest {digest[:12]}) is not in the server's store (any more); run the file "
+            "again, which uploads it",
+            value=source,
+        ) from None
+    return folder / next(iter(read_manifest(folder)))
 
 
 def _folder(path: Path, source: str) -> Table:
@@ -103,7 +169,7 @@ def _refuse_absent(path: Path, source: str) -> None:
     if not path.parent.is_dir():
         raise DataError(f"{source} is not there: there is no folder {path.parent}", value=source)
     near = nearest(path.name, tuple(child.name for child in path.parent.iterdir()))
-    if near is None and (known := nearest(source, tuple(PUBLISHED))):
+    if near is None and (known := nearest(source, SETS)):
         raise DataError(
             f"{source} is not there (looked in {path.parent}); did you mean the published set "
             f"{known}?",

@@ -13,7 +13,7 @@ from modelyard.errors import ModelyardError
 from modelyard.evaluate.catalogue import METRICS
 from modelyard.evaluate.metrics import compute
 from modelyard.models.estimator import Array
-from modelyard.models.packed import Predictor
+from modelyard.models.packed import PackedModelError, Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,10 @@ def _aligned(champion: Predictor, rows: Rows, card: DataCard) -> Array:
     """The champion's output, its classes in the order of this card."""
     for reason in _obstacles(champion.card, card):
         raise NotComparable(f"the champion can't be compared on these rows: {reason}")
-    output = champion.predict(rows).output
+    try:
+        output = champion.predict(rows).output
+    except PackedModelError as error:
+        raise NotComparable(f"the champion can't be compared on these rows: {error}") from error
     if card.task == "regression":
         return output
     # Classes that came up since then get probability 0: the champion can't know them.

@@ -26,6 +26,11 @@ class FamilyParameter(Protocol):
         """All values, where they are few."""
         ...
 
+    @property
+    def required(self) -> bool:
+        """Whether it has no default, so that file or sampler has to give a value."""
+        ...
+
     def problem(self, value: Scalar) -> str | None:
         """What is wrong with a value, as the end of a sentence; None when it is right."""
         ...
@@ -57,6 +62,11 @@ class Family(Protocol):
     @property
     def parameters(self) -> Mapping[str, FamilyParameter]:
         """Its own parameters by name."""
+        ...
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Keys of ``train`` that it takes no notice of, though it is a network."""
         ...
 
     @property

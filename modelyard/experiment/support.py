@@ -13,15 +13,16 @@ from typing import Any
 
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
-from modelyard.experiment.model import Experiment, is_own_code
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import set_name
 from modelyard.experiment.written import shown, wanted
 
 TEXT_DATASETS = ("imdb", "reuters")
 """Published sets that no family learns from yet."""
 
-LOCAL_SOURCES = (
-    "sklearn:digits and its like, mnist and its like, a CSV, Parquet or NPZ file, or a folder of "
-    "pictures"
+SOURCES = (
+    "sklearn:digits and its like, mnist and its like, a folder of pictures, or a CSV, Parquet or "
+    "NPZ file, also at s3://bucket/key"
 )
 
 
@@ -52,15 +53,16 @@ def _is_in(*values: object) -> Callable[[object], bool]:
 
 def _later_source(source: str) -> bool:
     scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
-    return scheme is not None or source.lower().replace("_", "-") in TEXT_DATASETS
+    other = scheme is not None and scheme[1] != "s3"
+    return other or set_name(source) in TEXT_DATASETS
 
 
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
-        values=f"{', '.join(TEXT_DATASETS)}, s3://… and other addresses",
-        instead=LOCAL_SOURCES,
+        values=f"{', '.join(TEXT_DATASETS)}, addresses other than s3://…",
+        instead=SOURCES,
     ),
     Later(
         key="data.kind",
@@ -70,12 +72,6 @@ LATER: tuple[Later, ...] = (
     ),
     Later(key="data.folds", refused=_more_than_one, values="more than 1", instead="1"),
     Later(key="data.repeats", refused=_more_than_one, values="more than 1", instead="1"),
-    Later(
-        key="model.family",
-        refused=is_own_code,
-        values="own code as file.py:Class",
-        instead="auto, or a family that comes with Modelyard",
-    ),
     Later(
         key="search.pruner.name",
         refused=_is_in("wilcoxon"),
@@ -126,12 +122,6 @@ LATER: tuple[Later, ...] = (
         refused=_is_in("kubernetes"),
         values="kubernetes",
         instead="local",
-    ),
-    Later(
-        key="fallback",
-        refused=bool,
-        values="local",
-        instead="everything runs on this machine, so leave the key out",
     ),
 )
 """Every key that is refused for now, in the file's order."""

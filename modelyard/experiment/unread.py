@@ -13,7 +13,7 @@ from modelyard.experiment.space import written
 def unread_note(
     experiment: Experiment, family: Family, space: Mapping[str, Parameter]
 ) -> str | None:
-    """One sentence about the keys that change nothing; None where each one counts.
+    """A sentence or two about the keys that change nothing; None where each one counts.
 
     Args:
         experiment: as it was read, so that written keys can be told from defaults.
@@ -21,13 +21,20 @@ def unread_note(
         space: what will be searched.
     """
     if not family.network:
-        keys, why = _of_fits_in_one_go(experiment), f"{family.name} is fitted in one go"
+        reasons = {f"{family.name} is fitted in one go": _of_fits_in_one_go(experiment)}
     else:
-        keys = _of_networks(experiment, space)
-        why = "momentum is that of sgd, which no trial trains with"
-    if not keys:
-        return None
-    return f"{why}: {', '.join(keys)} {'is' if len(keys) == 1 else 'are'} not looked at."
+        reasons = {
+            "momentum is that of sgd, which no trial trains with": _of_networks(experiment, space),
+            f"{family.name} takes what it needs as its own parameters": _of_others(
+                experiment, family
+            ),
+        }
+    said = [
+        f"{why}: {', '.join(keys)} {'is' if len(keys) == 1 else 'are'} not looked at."
+        for why, keys in reasons.items()
+        if keys
+    ]
+    return " ".join(said) or None
 
 
 def _of_fits_in_one_go(experiment: Experiment) -> list[str]:
@@ -45,3 +52,8 @@ def _of_networks(experiment: Experiment, space: Mapping[str, Parameter]) -> list
     optimizers = (experiment.train.optimizer, *((searched.choice or ()) if searched else ()))
     unread = "momentum" in written(experiment.train) and "sgd" not in optimizers
     return ["train.momentum"] if unread else []
+
+
+def _of_others(experiment: Experiment, family: Family) -> list[str]:
+    train = written(experiment.train)
+    return [f"train.{name}" for name in family.unread if name in train]

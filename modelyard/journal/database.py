@@ -4,7 +4,8 @@ SQLite runs in WAL with ``synchronous=NORMAL``: what is committed survives ``kil
 process, since the pages are with the operating system; a power cut may take the last commits
 but never tears the file. That is enough here, because everything the lost commits spoke of
 (trial processes, their unsaved work) went with the same power cut, and the reconciler starts
-again from what is left. Postgres keeps its own default, durable at commit.
+again from what is left. Postgres keeps its own default, durable at commit; there the journal's
+tables lie in a schema of their own.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import Any
 # and a half imported ORM fails every comparison with an enumeration.
 import sqlalchemy.orm  # noqa: F401
 from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from modelyard.errors import ModelyardError
+from modelyard.journal import postgres
 
 BUSY_SECONDS = 5.0
 """How long a write waits for another process's transaction before it is called locked."""
@@ -42,7 +45,15 @@ _CAUSES = (
     ("not a database", "it is not a database; move it away"),
     ("malformed", "it is damaged; restore it from a copy"),
     ("no such table", "it was never migrated; run `modelyard migrate`"),
+    ("undefinedtable", "it was never migrated; run `modelyard migrate`"),
+    ("no space left", "its server's disk is full; free some space: nothing stored is lost"),
 )
+
+CONNECTIONS = 10
+"""Kept open to a Postgres: as many as threads of a server speak to it at once."""
+
+TURN_SECONDS = 30.0
+"""Longest wait for this process's other writers, while the database doesn't answer them."""
 
 
 class Database:
@@ -50,13 +61,21 @@ class Database:
 
     Args:
         url: SQLAlchemy URL, ``sqlite:////absolute/journal.db`` or ``postgresql+psycopg2://…``.
+
+    Raises:
+        InputError: the URL can't be used.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
-        self.engine = _engine(url)
-        # Threads of one process take turns here: SQLite's own waiting polls in steps of
-        # milliseconds, and a writer in the middle of a group commit would be met often.
+        self.url = postgres.parsed(url)
+        self.engine = _engine(self.url)
+        self._views = self.engine
+        if self.engine.dialect.name == "postgresql":
+            # Several statements of one reading see the same rows, as they do on SQLite.
+            self._views = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        # Threads of one process take turns here. SQLite's own waiting polls in steps of
+        # milliseconds, and a writer in the middle of a group commit would be met often; on
+        # Postgres two that write what they have just read would not see each other.
         self._turn = RLock()
 
     @contextmanager
@@ -66,18 +85,22 @@ class Database:
         Raises:
             ModelyardError: the database can't be read; says why.
         """
-        with self._translated(), self.engine.connect() as connection:
+        with self._translated(), self._views.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that holds the write lock from its start; committed at the end.
+        """One transaction, the only one of this process; committed at the end.
+
+        On SQLite it holds the write lock from its start. On Postgres other processes are kept
+        out by the lease, whose row each transaction of the journal locks first.
 
         Raises:
-            ModelyardError: the database is locked, unwritable or full; nothing was written.
+            ModelyardError: the database is away, locked, unwritable or full. Nothing was
+                written, unless the connection was lost in the midst of the commit.
         """
         with (
-            self._turn,
+            self._my_turn(),
             self._translated(),
             self.engine.connect() as connection,
             connection.execution_options(writing=True).begin(),
@@ -93,20 +116,37 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_SECONDS):
+            raise ModelyardError(f"The journal {self.name} doesn't answer those who write it.")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @property
+    def name(self) -> str:
+        """How the database is called in messages: never with its password."""
+        return postgres.name_of(self.url)
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseError as error:
+        except PoolTimeout as error:
+            raise ModelyardError(f"The journal {self.name} has no connection left.") from error
+        except DBAPIError as error:
             raise ModelyardError(self._sentence(error)) from error
 
-    def _sentence(self, error: DatabaseError) -> str:
-        words = str(error.orig).lower()
-        where = self.url.database or self.url.render_as_string(hide_password=True)
+    def _sentence(self, error: DBAPIError) -> str:
+        words = f"{type(error.orig).__name__} {error.orig}".lower()
         for sign, cause in _CAUSES:
             if sign in words:
-                return f"The journal {where} failed: {cause}."
-        kind = "doesn't answer" if isinstance(error, OperationalError) else "refused a statement"
-        return f"The journal {where} {kind}: {error.orig}."
+                return f"The journal {self.name} failed: {cause}."
+        refused = isinstance(error, IntegrityError | ProgrammingError)
+        kind = "refused a statement" if refused else "doesn't answer"
+        first = (str(error.orig).splitlines() or [""])[0]
+        return f"The journal {self.name} {kind}: {first.removesuffix('.')}."
 
 
 @cache
@@ -114,9 +154,10 @@ def _clock(dialect: str) -> TextClause:
     return text(f"select {CLOCKS[dialect]}")
 
 
-def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        ours = postgres.within(url, postgres.SCHEMA)
+        return create_engine(ours, **postgres.engine_arguments(ours, connections=CONNECTIONS))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

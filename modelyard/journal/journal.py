@@ -152,6 +152,26 @@ class Journal:
         with self._database.reading() as connection:
             return sweeps.document_of(connection, digest)
 
+    def set_token(self, sweep: str, hashed: str) -> None:
+        """Keep the hash of a sweep's token; the one before is void from here on."""
+        with self._writing() as (connection, _):
+            sweeps.set_token(connection, sweep, hashed)
+
+    def sweep_of_token(self, hashed: str) -> str | None:
+        """Id of the sweep whose token has this hash."""
+        with self._database.reading() as connection:
+            return sweeps.of_token(connection, hashed)
+
+    def unretired(self) -> list[str]:
+        """Ids of the sweeps that have ended, or were interrupted, and aren't retired yet."""
+        with self._database.reading() as connection:
+            return sweeps.unretired(connection)
+
+    def set_retired(self, sweep: str) -> None:
+        """What the launches of an ended sweep shared is freed; void once the sweep goes on."""
+        with self._writing() as (connection, now):
+            sweeps.set_retired(connection, now, sweep)
+
     # stages
 
     def begin_stage(self, sweep: str, stage: str) -> StageRow:

@@ -8,8 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.schema import CreateSchema
 
 from modelyard.errors import ModelyardError
+from modelyard.journal import postgres
 from modelyard.journal.database import Database
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -18,8 +21,8 @@ FOLDER = Path(__file__).parent / "migrations"
 def migrate(url: str) -> str:
     """Migrate the journal; one at the newest revision is left as it is.
 
-    All revisions run in one transaction that holds the write lock, so a second process that
-    migrates at the same time waits and then finds nothing to do.
+    All revisions run in one transaction that keeps others out, so a second process that migrates
+    at the same time waits and then finds nothing to do.
 
     Args:
         url: SQLAlchemy URL of the journal.
@@ -35,13 +38,20 @@ def migrate(url: str) -> str:
     database = Database(url)
     try:
         with database.writing() as connection:
+            _keep_others_out(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
         raise ModelyardError(
-            f"The journal {database.url.database} is of a newer Modelyard than this one "
+            f"The journal {database.name} is of a newer Modelyard than this one "
             f"({error}); install that version."
         ) from error
     finally:
         database.close()
     return ScriptDirectory.from_config(config).get_current_head() or ""
+
+
+def _keep_others_out(connection: Connection) -> None:
+    postgres.alone(connection)
+    if connection.dialect.name == "postgresql":
+        connection.execute(CreateSchema(postgres.SCHEMA, if_not_exists=True))

@@ -83,6 +83,7 @@ class LaunchRow:
         stop: why it was told to end; written before any signal.
         result: the accepted result.
         said: what the program itself said of its failure.
+        started_at: when it was first heard of, or seen to run; before, it waited for its place.
         ended_at: when its end was classified; ``failure`` is what it was classed as.
         beat_at: receipt of its newest event.
         phase: newest phase, and whether beats are expected in it.
@@ -96,12 +97,19 @@ class LaunchRow:
     stop_at: float | None = None
     result: TrialResult | None = None
     said: Failure | None = None
+    started_at: float | None = None
     ended_at: float | None = None
     failure: FailureView | None = None
     beat_at: float | None = None
     phase: str | None = None
     phase_steps: bool = False
     checkpoint: int | None = None
+
+    def ran_seconds(self, now: float) -> float:
+        """How long it has run; waiting for its place doesn't count."""
+        if self.started_at is None:
+            return 0.0
+        return max(0.0, (self.ended_at or now) - self.started_at)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,10 +105,11 @@ def change(
         values["notes"] = json.dumps([*row.notes, note])
     if "state" in values:
         values["ended_at"] = now if values["state"] in (*ENDED, SweepState.INTERRUPTED) else None
+        values["retired_at"] = None
     if not values:
         return row
     connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(**values))
-    detail = json.dumps({k: str(v) for k, v in values.items() if k != "ended_at"})
+    detail = json.dumps({k: str(v) for k, v in values.items() if not k.endswith("_at")})
     audit.add(connection, at=now, actor=actor, action="change", subject=sweep, detail=detail)
     return get(connection, sweep)
 
@@ -158,6 +159,31 @@ def lapsed(connection: Connection, now: float, seconds: float) -> list[SweepRow]
         )
     )
     return [_row(row) for row in rows]
+
+
+def set_token(connection: Connection, sweep: str, hashed: str) -> None:
+    """Keep the hash of a sweep's token, in place of the one before."""
+    connection.execute(update(sweeps).where(sweeps.c.id == sweep).values(token=hashed))
+
+
+def of_token(connection: Connection, hashed: str) -> str | None:
+    """Id of the sweep whose token has this hash."""
+    return connection.scalar(select(sweeps.c.id).where(sweeps.c.token == hashed))
+
+
+def unretired(connection: Connection) -> list[str]:
+    """Ids of sweeps that have ended and whose launches' shared things aren't freed yet."""
+    query = select(sweeps.c.id).where(sweeps.c.ended_at.is_not(None), sweeps.c.retired_at.is_(None))
+    return list(connection.scalars(query.order_by(sweeps.c.serial)))
+
+
+def set_retired(connection: Connection, now: float, sweep: str) -> None:
+    """The sweep has ended and holds nothing any more; one that goes on again isn't touched."""
+    connection.execute(
+        update(sweeps)
+        .where(sweeps.c.id == sweep, sweeps.c.ended_at.is_not(None))
+        .values(retired_at=now)
+    )
 
 
 def put_document(connection: Connection, document: Document) -> None:

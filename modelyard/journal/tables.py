@@ -64,6 +64,9 @@ sweeps = Table(
     Column("flow_run", String, unique=True),
     Column("run", String),
     Column("tags", Text, nullable=False),
+    Column("token", String),
+    Column("retired_at", Float),
+    Index("token_of_sweep", "token", unique=True),
 )
 
 stages = Table(
@@ -108,6 +111,7 @@ launches = Table(
     Column("said", Text),
     Column("ended_at", Float),
     Column("failure", Text),
+    Column("started_at", Float),
     Column("beat_at", Float),
     Column("phase", String),
     Column("phase_steps", Boolean, nullable=False),

@@ -62,6 +62,7 @@ class LocalExecutor:
         self._watchers: set[asyncio.Queue[Change | None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._link: Link | None = None
+        self._log_start = 0
         self._ready = False
         self._closing = asyncio.Event()
 
@@ -176,7 +177,9 @@ class LocalExecutor:
 
     async def _serve(self) -> None:
         """Start a fork server and listen to it until it is gone."""
-        self._link = link = await Link.open(self._paths.log("forkserver"))
+        log = self._paths.log("forkserver")
+        self._log_start = log.stat().st_size if log.exists() else 0
+        self._link = link = await Link.open(log)
         if self._closing.is_set():  # close() came before there was a link to cut
             link.kill()
         try:
@@ -225,9 +228,10 @@ class LocalExecutor:
 
     def _give_up(self) -> None:
         log = self._paths.log("forkserver")
+        said = tail(log, after=self._log_start)  # it holds what earlier ones died of, too
         for launched in self._launched.values():
             if not launched.ended.is_set():
-                message = f"the fork server doesn't start; see {log}: {tail(log)}"
+                message = f"the fork server doesn't start; see {log}: {said}"
                 self._fail(launched, "ForkServerFailed", message)
 
     def _fail(self, launched: Launched, reason: str, message: str) -> None:

@@ -131,11 +131,16 @@ def accept(
     )
 
 
-def tail(path: Path) -> str:
-    """The last 4 KiB of a file as text; empty when there is none."""
+def tail(path: Path, *, after: int = 0) -> str:
+    """The last 4 KiB of a file as text; empty when there is none.
+
+    Args:
+        path: of the file.
+        after: byte before which nothing is of interest.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LIMIT_BYTES))
+            file.seek(max(after, file.seek(0, os.SEEK_END) - LIMIT_BYTES))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

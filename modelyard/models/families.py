@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from modelyard.code.reference import Reference
 from modelyard.data.card import DataCard
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.family import Family
 from modelyard.models.networks import CNN, MLP
+from modelyard.models.own import own_family
 from modelyard.models.trees import GRADIENT_BOOSTING, RANDOM_FOREST
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -64,7 +66,7 @@ def choose(card: DataCard) -> tuple[str, str]:
 
 
 def resolve(experiment: Experiment, card: DataCard) -> str:
-    """Name of the family that the experiment means on this data.
+    """Name of the family that the experiment means on this data; own code is its own name.
 
     Raises:
         InputError: no such family, or one that can't learn from this kind of data.
@@ -72,6 +74,8 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
     name = experiment.model.family
     if name == "auto":
         return choose(card)[0]
+    if Reference.of(name) is not None:
+        return name
     if name not in FAMILIES:
         raise InputError(
             f"model.family: there is no family {name!r}; valid are auto, {', '.join(FAMILIES)}"
@@ -86,3 +90,12 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
             f"valid are auto, {', '.join(fitting)}"
         )
     return name
+
+
+def family_named(name: str) -> Family:
+    """A family by its name; of own code, whose class isn't looked at, without its parameters.
+
+    Raises:
+        KeyError: no such family.
+    """
+    return FAMILIES[name] if Reference.of(name) is None else own_family(name)

@@ -21,19 +21,24 @@ class FamilyParameter:
 
     Args:
         default: its value where neither the file nor the sampler gives one.
-        type: the type of its values; a whole number is also accepted as a float.
+        type: the type of its values; a whole number is also accepted as a float, and anything
+            for ``object``.
         low, high: inclusive bounds of a number; None leaves that side open.
         choices: all values, where they are few.
         optional: None is a value too.
+        required: there is no default; the file or the sampler has to give a value.
+        opaque: the default is the code's own affair: it is built without the parameter.
         description: one phrase, for lists and for the schema.
     """
 
     default: Scalar
-    type: type[int] | type[float] | type[str] | type[bool]
+    type: type
     low: float | None = None
     high: float | None = None
     choices: tuple[Scalar, ...] | None = None
     optional: bool = False
+    required: bool = False
+    opaque: bool = False
     description: str
 
     def problem(self, value: Scalar) -> str | None:
@@ -41,7 +46,7 @@ class FamilyParameter:
         if value is None and self.optional:
             return None
         kinds = (int, float) if self.type is float else (self.type,)
-        if type(value) not in kinds:
+        if self.type is not object and type(value) not in kinds:
             return f"{value!r} is no {self.type.__name__}"
         if self.choices is not None and value not in self.choices:
             return f"{value!r} is none of {', '.join(map(str, self.choices))}"
@@ -66,6 +71,7 @@ class Family:
         parameters: its own, by name.
         space: searched when the file has no ``search.space``; names are its parameters and,
             for a network, keys of ``train``.
+        unread: keys of ``train`` that it takes no notice of, though it is a network.
         description: one phrase for lists.
     """
 
@@ -75,10 +81,11 @@ class Family:
     network: bool
     parameters: Mapping[str, FamilyParameter]
     space: dict[str, Parameter]
+    unread: tuple[str, ...] = ()
     description: str
 
     def complete(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Every parameter's value: the given ones, defaults for the others.
+        """Every parameter's value: the given ones, defaults for the others where they are known.
 
         Raises:
             InputError: a name that the family lacks, or a value that doesn't fit; all of them.
@@ -91,6 +98,12 @@ class Family:
         for name, parameter in self.parameters.items():
             if name in given and (problem := parameter.problem(given[name])):
                 problems.append(f"{name}: {problem}")
+            if parameter.required and name not in given:
+                problems.append(f"{name}: {self.name} has no default for it, so give a value")
         if problems:
             raise InputError("\n".join(problems))
-        return {name: given.get(name, p.default) for name, p in self.parameters.items()}
+        return {
+            name: given.get(name, p.default)
+            for name, p in self.parameters.items()
+            if name in given or not p.opaque
+        }

@@ -12,10 +12,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from modelyard.code.importing import Code
 from modelyard.contract import Scalar
 from modelyard.models.cnn import Cnn
 from modelyard.models.estimator import WEIGHTS, Array
 from modelyard.models.mlp import Mlp
+from modelyard.models.own_network import build_own
 
 MODULES: dict[str, type[nn.Module]] = {"mlp": Mlp, "cnn": Cnn}
 """The module of each network family."""
@@ -69,16 +71,23 @@ class Shape:
 
 
 def build_module(
-    family: str, parameters: Mapping[str, Scalar], shape: Shape, dropout: float
+    family: str,
+    parameters: Mapping[str, Scalar],
+    shape: Shape,
+    dropout: float,
+    code: Code | None = None,
 ) -> nn.Module:
     """A fresh module; its weights are drawn from torch's global generator.
 
     Args:
-        family: a key of ``MODULES``.
+        family: a key of ``MODULES``, or ``file.py:Class``.
         parameters: every parameter of the family.
         shape: what it takes and gives.
-        dropout: share of activations dropped in training.
+        dropout: share of activations dropped in training; an own class has its own.
+        code: where the class comes from, for own code.
     """
+    if code is not None:
+        return build_own(family, parameters, inputs=shape.inputs, outputs=shape.outputs, code=code)
     return MODULES[family](
         shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **dict(parameters)
     )
@@ -110,10 +119,8 @@ class NetworkEstimator:
     def save(self, folder: Path) -> Path:
         """See ``Estimator``."""
         file = folder / WEIGHTS
-        state = self.module.state_dict().items()
         # Not save_file: it doesn't say a full disk as an OSError.
-        content = safetensors.torch.save({name: t.cpu().contiguous() for name, t in state})
-        file.write_bytes(content)
+        file.write_bytes(safetensors.torch.save(_parted(self.module.state_dict())))
         return file
 
     def shape_json(self) -> dict[str, Any]:
@@ -140,20 +147,42 @@ def outputs_of(raw: torch.Tensor, shape: Shape) -> Array:
 
 
 def load_network(
-    file: Path, family: str, parameters: Mapping[str, Scalar], shape: Shape
+    file: Path,
+    family: str,
+    parameters: Mapping[str, Scalar],
+    shape: Shape,
+    code: Code | None = None,
 ) -> NetworkEstimator:
     """The estimator whose weights were saved to ``file``; on the CPU.
 
     Raises:
         ValueError: the file is no safetensors file, or its tensors don't fit the module.
+        Exception: whatever own code raises while it is built.
     """
-    with torch.device("meta"):
-        module = build_module(family, parameters, shape, dropout=0.0)
+    if code is None:
+        with torch.device("meta"):
+            module = build_module(family, parameters, shape, dropout=0.0)
+    else:
+        # What an own class computes for itself, and keeps in no state_dict, has to be there.
+        with torch.random.fork_rng(devices=[]):
+            module = build_module(family, parameters, shape, dropout=0.0, code=code)
     try:
         weights = safetensors.torch.load_file(file)
-        module.load_state_dict(weights, strict=True, assign=True)
+        module.load_state_dict(weights, strict=True, assign=code is None)
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise ValueError(
             f"{file.name} doesn't hold the weights of this {family}: {error}"
         ) from None
     return NetworkEstimator(module, shape)
+
+
+def _parted(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors that share no memory, as tied weights do: safetensors keeps each by itself."""
+    seen: set[int] = set()
+    parted: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        parted[name] = whole.clone() if place in seen else whole
+        seen.add(place)
+    return parted

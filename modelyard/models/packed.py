@@ -3,22 +3,28 @@
     model.json            family, parameters, the data's card, fitted preprocessing, digest
     weights.safetensors   of a network, or
     model.skops           of trees
+    code.tar              the user's own code, where the network is made by it
 
-Other files in the folder are let be. Loading needs the base install only and runs no code that
-the folder could bring along.
+Other files in the folder are let be. Loading needs the base install only. It runs no code that
+the folder could bring along, but for own code, whose digest stands in ``model.json``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modelyard.code.archive import ARCHIVE
+from modelyard.code.importing import Code, open_code, place_of
+from modelyard.code.reference import Reference
 from modelyard.contract import Scalar
 from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
@@ -28,6 +34,9 @@ from modelyard.models.classical import load_classical
 from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
 from modelyard.models.families import FAMILIES
 from modelyard.store.manifest import digest_file
+
+if TYPE_CHECKING:
+    from modelyard.models.network import Shape
 
 DESCRIPTION = "model.json"
 
@@ -52,6 +61,7 @@ class _Description(BaseModel):
     preprocessor: dict[str, Any]
     file: Literal["weights.safetensors", "model.skops"]
     blake3: str
+    code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,16 +147,19 @@ def pack(
     preprocessor: Preprocessor,
     card: DataCard,
     estimator: Estimator,
+    code: Code | None = None,
 ) -> None:
     """Write a fitted model into a folder, which is made if it isn't there.
 
     Args:
         folder: where to.
         family: the family's name.
-        parameters: of the family; those left out are filled in with their defaults.
+        parameters: of the family; those left out are filled in with their defaults, but for own
+            code, of which they are all that it is built with.
         preprocessor: fitted on the training split.
         card: of the data.
         estimator: fitted by the family.
+        code: that the estimator's module was made by, where it is the user's own.
 
     Raises:
         OSError: it can't be written.
@@ -156,13 +169,16 @@ def pack(
     description = {
         "format": 1,
         "family": family,
-        "parameters": FAMILIES[family].complete(parameters),
+        "parameters": dict(parameters) if code else FAMILIES[family].complete(parameters),
         "network": estimator.shape_json(),
         "card": card.model_dump(mode="json"),
         "preprocessor": preprocessor.to_json(),
         "file": file.name,
         "blake3": digest_file(file),
+        "code": None if code is None else code.digest,
     }
+    if code is not None:
+        shutil.copyfile(code.archive, folder / ARCHIVE)
     text = json.dumps(description, indent=1, allow_nan=False)
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
@@ -172,14 +188,13 @@ def load(folder: Path) -> Predictor:
 
     Raises:
         PackedModelError: something is missing, damaged or not of this program.
-        DigestMismatch: the weights are not those that were packed.
+        DigestMismatch: the weights, or the code, are not those that were packed.
     """
     description = _describe(folder)
     file = folder / description.file
-    if not file.is_file():
-        raise PackedModelError(f"{file} is missing; {DESCRIPTION} says that it is there")
-    if digest_file(file) != description.blake3:
-        raise DigestMismatch(f"{file} is not the file that was packed: its BLAKE3 differs")
+    _hold_against(file, description.blake3)
+    if description.code is not None:
+        _hold_against(folder / ARCHIVE, description.code)
     try:
         card = DataCard.model_validate(description.card)
         return Predictor(
@@ -205,7 +220,16 @@ def _describe(folder: Path) -> _Description:
         raise PackedModelError(f"{path} doesn't describe a packed model: {error}") from error
 
 
+def _hold_against(file: Path, digest: str) -> None:
+    if not file.is_file():
+        raise PackedModelError(f"{file} is missing; {DESCRIPTION} says that it is there")
+    if digest_file(file) != digest:
+        raise DigestMismatch(f"{file} is not the file that was packed: its BLAKE3 differs")
+
+
 def _estimator(file: Path, description: _Description, card: DataCard) -> Estimator:
+    if Reference.of(description.family) is not None:
+        return _own_estimator(file, description)
     family = FAMILIES.get(description.family)
     if family is None:
         raise ValueError(f"there is no family {description.family!r}; {', '.join(FAMILIES)} are")
@@ -214,10 +238,61 @@ def _estimator(file: Path, description: _Description, card: DataCard) -> Estimat
         raise ValueError(f"a {family.name} lies in {expected}, not in {file.name}")
     if not family.network:
         return load_classical(file, len(card.classes))
-    if description.network is None:
-        raise ValueError(f"{DESCRIPTION} says nothing of the network's shape")
     # Importing torch takes seconds and 200 MB that a server of trees must not pay.
-    from modelyard.models.network import Shape, load_network
+    from modelyard.models.network import load_network
 
     parameters = family.complete(description.parameters)
-    return load_network(file, family.name, parameters, Shape.from_json(description.network))
+    return load_network(file, family.name, parameters, _shape(description))
+
+
+def _own_estimator(file: Path, description: _Description) -> Estimator:
+    from modelyard.models.network import load_network
+
+    if description.code is None:
+        raise ValueError(f"{description.family} is own code, and {DESCRIPTION} names none")
+    family, code = description.family, open_code(file.with_name(ARCHIVE))
+    with _own(f"{family} can't be built again"):
+        shape = _shape(description)
+        return _OwnEstimator(
+            load_network(file, family, description.parameters, shape, code), family
+        )
+
+
+class _OwnEstimator:
+    """An estimator made by own code, whose errors are told as ours with their place."""
+
+    def __init__(self, estimator: Estimator, family: str) -> None:
+        self._estimator = estimator
+        self._family = family
+        self.save = estimator.save
+        self.shape_json = estimator.shape_json
+
+    def predict(self, features: Array) -> Array:
+        """See ``Estimator``."""
+        with _own(f"{self._family} can't answer"):
+            return self._estimator.predict(features)
+
+
+@contextmanager
+def _own(what: str) -> Iterator[None]:
+    """Own code runs within, and may raise anything.
+
+    Raises:
+        PackedModelError: in place of whatever isn't ours.
+    """
+    try:
+        yield
+    except ModelyardError:
+        raise
+    except Exception as error:
+        place = place_of(error)
+        where = f" ({place})" if place else ""
+        raise PackedModelError(f"{what}: {type(error).__name__}: {error}{where}") from error
+
+
+def _shape(description: _Description) -> Shape:
+    from modelyard.models.network import Shape
+
+    if description.network is None:
+        raise ValueError(f"{DESCRIPTION} says nothing of the network's shape")
+    return Shape.from_json(description.network)

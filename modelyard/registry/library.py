@@ -20,8 +20,11 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Its own retries would make a second run where only an answer was lost. We look before.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""What MLflow reads when it is imported: no telemetry, no pickle, no progress bars."""
+"""What MLflow reads: no telemetry, no pickle, no progress bars, one try for each request."""
 
 LOUD = {
     "mlflow": logging.WARNING,
@@ -40,10 +43,23 @@ def quieten() -> None:
     nothing that a user could do.
     """
     warnings.filterwarnings("ignore", module="mlflow")
-    for variable, value in ENVIRONMENT.items():
+    for variable, value in {**ENVIRONMENT, **_s3()}.items():
         os.environ.setdefault(variable, value)
     for name, level in LOUD.items():
         logging.getLogger(name).setLevel(level)
+
+
+def _s3() -> dict[str, str]:
+    """What MLflow's own S3 client has to be told: it reads artifacts where ours does."""
+    given = {
+        "MLFLOW_S3_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL"),
+        "AWS_DEFAULT_REGION": os.environ.get("AWS_REGION"),
+        # As in ``store.s3``: not every endpoint knows checksums in trailers.
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def open_client(tracking_uri: str) -> MlflowClient:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from itertools import groupby
 
-from modelyard.errors import LeaseLost
+from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow
 from modelyard.registry.runs import Runs
@@ -79,7 +79,7 @@ class Recorder:
                 failures += 1
             else:
                 if failures:
-                    LOG.info("MLflow answers again; everything is recorded")
+                    LOG.info("everything is recorded again")
                 failures = 0
             if ending:
                 return
@@ -92,13 +92,17 @@ class Recorder:
             self._work.wait(IDLE_SECONDS)
 
     def _say(self, error: Exception, failures: int) -> None:
-        if not failures:
-            LOG.warning(
-                "runs can't be written to MLflow at %s; the journal keeps them, and it is tried "
-                "again: %s",
-                self._tracking.tracking_uri,
-                _first_line(error),
-            )
+        if failures:
+            return
+        if isinstance(error, ModelyardError):
+            LOG.warning("what is to be recorded can't be read; it is tried again: %s", error)
+            return
+        LOG.warning(
+            "runs can't be written to MLflow at %s; the journal keeps them, and it is tried "
+            "again: %s",
+            self._tracking.name,
+            _first_line(error),
+        )
 
     def catch_up(self) -> None:
         """Write all that the journal holds and MLflow doesn't.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from modelyard.api import SweepState, TrialState
+from modelyard.code.sending import DIFF, DIFF_TAG
 from modelyard.contract import Metrics, Scalar, Stage, TrialResult
+from modelyard.errors import DigestMismatch
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
 from modelyard.registry.tracking import Point, RunStatus, Tracking
+from modelyard.store.store import join, store_for
+
+LOG = logging.getLogger(__name__)
 
 TRIAL_STATUS: dict[TrialState, RunStatus] = {
     TrialState.COMPLETE: "FINISHED",
@@ -97,7 +103,11 @@ class Runs:
         for point in points:
             if point.step not in held.get(point.key, ()):
                 new.setdefault((point.key, point.step), point)
-        self._tracking.log(run, points=new.values())
+        try:
+            self._tracking.log(run, points=new.values())
+        except Exception:
+            self._held.pop(run, None)  # what of it was stored is asked for before the next try
+            raise
         for key, step in new:
             held.setdefault(key, set()).add(step)
 
@@ -109,9 +119,22 @@ class Runs:
             run = sweep.run
         else:
             run = open_sweep_run(self._tracking, sweep)
+            self._keep_diff(run, sweep)
             self._journal.update_sweep(sweep.id, run=run)
         self._parents[sweep.id] = run
         return run
+
+    def _keep_diff(self, run: str, sweep: SweepRow) -> None:
+        """What the user's own code differs in from its commit, as it was sent, beside the run."""
+        digest, document = sweep.tags.get(DIFF_TAG), self._journal.document(sweep.document)
+        if digest is None or document is None:
+            return
+        store = store_for(document.store)  # held, as what it fetched may go with it
+        try:
+            folder = store.fetch(join(document.store, "uploads", digest))
+            self._tracking.log_file(run, folder / DIFF)
+        except (FileNotFoundError, DigestMismatch) as error:
+            LOG.warning("the diff of sweep %s can't be kept with its run: %s", sweep.id, error)
 
     def _child(
         self, sweep: SweepRow, number: int, *, at: float, row: TrialRow | None = None

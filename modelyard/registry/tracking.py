@@ -48,7 +48,8 @@ class Tracking:
     for several threads: finding or making a run is one step for all of them.
 
     Args:
-        tracking_uri: ``sqlite:///…/mlflow.db``, or an MLflow server's address.
+        tracking_uri: ``sqlite:///…/mlflow.db``, or an MLflow server's address. A server may be
+            away: each call then raises what the client raises, and may be repeated.
         artifact_root: URI or folder under which each experiment keeps its artifacts.
     """
 
@@ -63,6 +64,11 @@ class Tracking:
         """Import MLflow and migrate the store; harmless when repeated."""
         with self._lock:
             _ = self._client
+
+    @property
+    def name(self) -> str:
+        """The store's address as it may be shown: without a user's name and password."""
+        return re.sub(r"//[^/@]*@", "//", self.tracking_uri)
 
     @property
     def client(self) -> MlflowClient:
@@ -193,6 +199,10 @@ class Tracking:
     def log_document(self, run: str, name: str, document: Mapping[str, Any]) -> None:
         """Keep a JSON document with a run; the same name again replaces it."""
         self.client.log_dict(run, dict(document), name)
+
+    def log_file(self, run: str, file: Path) -> None:
+        """Keep a file with a run, by its name; the same name again replaces it."""
+        self.client.log_artifact(run, str(file))
 
 
 def legal(key: str) -> str:

@@ -36,8 +36,11 @@ def champion_model(tracking: Tracking, name: str, alias: str = CHAMPION) -> str 
     return None if number is None else packing.packed_uri(_source(tracking, name, number))
 
 
-def version_folder(tracking: Tracking, name: str, version: int) -> Path:
+def version_folder(tracking: Tracking, name: str, version: int, *, cache: Path) -> Path:
     """Folder of a version's packed model, verified, with ``example.json`` in it.
+
+    Args:
+        cache: where a version that lies in a bucket is copied to.
 
     Raises:
         InputError: there is no such version.
@@ -49,7 +52,7 @@ def version_folder(tracking: Tracking, name: str, version: int) -> Path:
         known = ", ".join(str(number) for number in sorted(numbers)) or "none"
         raise InputError(f"model {name} has no version {version}; there are: {known}")
     uri = packing.packed_uri(_source(tracking, name, version))
-    folder = store_for(uri).fetch(uri)
+    folder = store_for(uri, cache=cache).fetch(uri)
     digests = {file: entry.blake3 for file, entry in read_manifest(folder).items()}
     if packing.digest(digests) != numbers[version].tags.get("modelyard.digest"):
         raise DigestMismatch(f"{folder} does not hold the files that were registered as {version}")

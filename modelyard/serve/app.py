@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -17,9 +18,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from modelyard import __version__
 from modelyard.api import Problem
 from modelyard.errors import SchemaMismatch
+from modelyard.models.packed import PackedModelError
 from modelyard.serve.measures import Measures
 from modelyard.serve.model import Served
 from modelyard.serve.payload import Malformed, decode
+
+LOG = logging.getLogger(__name__)
 
 PROCESS_HEADER = "X-Modelyard-Process"
 """On every answer of ``/invocations``: while two servers share a port, it says which it was."""
@@ -146,6 +150,9 @@ async def _refusals(work: Awaitable[Response]) -> Response:
         return _problem(Refused(400, str(error)))
     except SchemaMismatch as error:
         return _problem(Refused(422, str(error), error.column))
+    except PackedModelError as error:
+        LOG.exception("own code failed")
+        return _problem(Refused(500, str(error)))
     except Refused as error:
         return _problem(error)
 

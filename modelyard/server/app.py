@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import modelyard
-from modelyard.api import Problem
 from modelyard.errors import (
+    DigestMismatch,
     ExperimentError,
     Fenced,
     InputError,
@@ -20,14 +20,21 @@ from modelyard.errors import (
     ModelyardError,
 )
 from modelyard.server import (
+    routes_artifacts,
     routes_launches,
     routes_models,
     routes_operations,
     routes_runs,
     routes_sweeps,
+    routes_uploads,
 )
+from modelyard.server.artifacts import Forbidden, Incomplete, NotHere, StoreMisconfigured
+from modelyard.server.auth import OPEN_PATHS, Gate, key_of
 from modelyard.server.core import Core
+from modelyard.server.problems import problem
 from modelyard.server.supervisor import Conflict
+from modelyard.store.presigned import DAMAGED, OTHERS_COMMITTED
+from modelyard.store.store import AlreadyCommitted
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +43,12 @@ STATUSES: dict[type[ModelyardError], int] = {
     InputError: 404,  # what the journal and the registry were asked for isn't there
     Conflict: 409,
     Fenced: 409,
+    Forbidden: 403,
+    Incomplete: 400,
+    NotHere: 400,
+    StoreMisconfigured: 424,
+    AlreadyCommitted: OTHERS_COMMITTED,
+    DigestMismatch: DAMAGED,
     LeaseLost: 503,
     ModelyardError: 503,  # locked, full, unreachable: may be well in a moment
 }
@@ -46,14 +59,26 @@ def create_app(core: Core) -> FastAPI:
     """The program over a running server's parts."""
     app = FastAPI(title="Modelyard", version=modelyard.__version__, redirect_slashes=False)
     app.state.core = core
-    rooms = (routes_sweeps, routes_runs, routes_launches, routes_models, routes_operations)
+    rooms = (
+        routes_sweeps,
+        routes_runs,
+        routes_launches,
+        routes_artifacts,
+        routes_uploads,
+        routes_models,
+        routes_operations,
+    )
     for routes in rooms:
         app.include_router(routes.ROUTER)
     app.add_exception_handler(ModelyardError, _ours)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(Exception, _bug)
-    app.add_middleware(HostCheck, hosts=core.hosts)
+    key = key_of(core.settings)
+    if key is not None:
+        app.add_middleware(Gate, key=key, tokens=core.tokens)
+    # The last is asked first.
+    app.add_middleware(HostCheck, hosts=core.hosts, open_paths=OPEN_PATHS if key else frozenset())
     return app
 
 
@@ -64,11 +89,15 @@ class HostCheck:
     Args:
         app: what is guarded.
         hosts: allowed names, without port.
+        open_paths: answered under any name.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: frozenset[str], open_paths: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._hosts = hosts
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 421."""
@@ -79,6 +108,8 @@ class HostCheck:
         await answer(scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:
+        if scope["path"] in self._open_paths:
+            return True
         headers = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
         hosts = [without_port(value) for name, value in headers if name == b"host"]
         origins = [
@@ -93,16 +124,10 @@ def without_port(host: str) -> str:
     return (name if separator and port.isdigit() else host).lower()
 
 
-def problem(status: int, error: str, mistakes: tuple[dict[str, object], ...] = ()) -> Response:
-    """An answer above 399."""
-    body = Problem(error=error, mistakes=mistakes).model_dump_json()
-    return Response(body, status_code=status, media_type="application/json")
-
-
 async def _ours(request: Request, error: Exception) -> Response:
     nearest = next(kind for kind in type(error).__mro__ if kind in STATUSES)
     status = STATUSES[nearest]
-    if status >= 500:
+    if status >= 500 and not request.url.path.endswith("/events"):  # the intake says it, once
         LOG.error("%s %s: %s", request.method, request.url.path, error)
     mistakes = error.mistakes if isinstance(error, ExperimentError) else ()
     return problem(status, str(error), tuple(asdict(mistake) for mistake in mistakes))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from modelyard.api import Health
 from modelyard.registry.recorder import Recorder
+from modelyard.server.artifacts import Artifacts
 from modelyard.server.changes import Changes
 from modelyard.server.intake import Intake
 from modelyard.server.library import Library
@@ -21,7 +22,9 @@ from modelyard.server.stages import Stages
 from modelyard.server.stream import Stream
 from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
+from modelyard.server.tokens import Tokens
 from modelyard.settings import Settings
+from modelyard.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class Core:
         epoch: of its lease; part of every ETag, so that a client notices another server.
         health: asks each dependency how it is.
         shutdown: ends the server, with a reason for the log.
+        hosts: names by which it is called.
     """
 
     settings: Settings
@@ -41,18 +45,21 @@ class Core:
     journal: LiveJournal
     changes: Changes
     measures: Measures
+    tokens: Tokens
     intake: Intake
     stream: Stream
     recorder: Recorder
     library: Library
     stages: Stages
     supervisor: Supervisor
+    store: Store
+    artifacts: Artifacts
     owners: OwnerWatch
     prefect: Prefect
     submitter: Submitter
     health: Callable[[], Health]
     shutdown: Callable[[str], None]
-    hosts: frozenset[str] = field(default=frozenset({"127.0.0.1", "localhost", "[::1]"}))
+    hosts: frozenset[str]
 
 
 async def _core(request: Request) -> Core:

@@ -10,7 +10,7 @@ from modelyard.contract import TrialResult, TrialSpec
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow, TrialRow
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import family_named
 from modelyard.server import views
 from modelyard.server.live import LiveJournal
 from modelyard.sweep.winner import choose_winner
@@ -66,8 +66,11 @@ def is_full_length(experiment: Experiment, found: Winner) -> bool:
     Seed, data and parameters are the same, so the same length means the same model; a classical
     fit takes no notice of epochs.
     """
-    family = FAMILIES[str(found.result.outcome["family"])]
-    return not family.network or experiment.trial_epochs == experiment.train.epochs
+    if experiment.trial_epochs == experiment.train.epochs:
+        return True
+    # A result that came by the last message alone doesn't say: then it is fitted again.
+    name = found.result.outcome.get("family")
+    return name is not None and not family_named(str(name)).network
 
 
 def open_inputs(journal: LiveJournal, sweep: str, task: str) -> dict[str, str] | None:

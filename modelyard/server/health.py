@@ -6,15 +6,21 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import httpx
+
 import modelyard
 from modelyard.api import Health
 from modelyard.errors import ModelyardError
 from modelyard.server.live import LiveJournal
 from modelyard.server.stages import Stages
-from modelyard.settings import Paths
+from modelyard.settings import Settings
 
 NEEDED = ("journal", "executor")
 """Without these nothing can be run. The others catch up once they are back."""
+
+
+TRACKING_SECONDS = 2.0
+"""Longest that an MLflow server may take to say how it is."""
 
 
 class Checks:
@@ -23,22 +29,28 @@ class Checks:
     Args:
         journal: read once.
         stages: knows whether the executor still reports.
-        paths: where Optuna's and MLflow's files lie.
+        settings: say where journal, studies and runs are kept.
         epoch: of the lease.
     """
 
-    def __init__(self, *, journal: LiveJournal, stages: Stages, paths: Paths, epoch: int) -> None:
+    def __init__(
+        self, *, journal: LiveJournal, stages: Stages, settings: Settings, epoch: int
+    ) -> None:
         self._journal = journal
         self._stages = stages
-        self._paths = paths
+        self._settings = settings
         self._epoch = epoch
 
     def look(self) -> Health:
         """The state now; ``ok`` while sweeps can be run."""
+        journal = self._read_journal()
+        paths = self._settings.paths
+        shared = self._settings.database is not None
+        tracking = self._settings.tracking
         checks = {
-            "journal": self._read_journal(),
-            "optuna": _read_file(self._paths.optuna),
-            "mlflow": _read_file(self._paths.mlflow),
+            "journal": journal,
+            "optuna": journal if shared else _read_file(paths.optuna),
+            "mlflow": _read_file(paths.mlflow) if tracking is None else _ask_tracking(tracking),
             "executor": "ok" if self._stages.executing else "the executor doesn't report",
         }
         well = all(checks[name] == "ok" for name in NEEDED)
@@ -67,3 +79,14 @@ def _read_file(file: Path) -> str:
     except sqlite3.Error as error:
         return f"{file} can't be read: {error}"
     return "ok"
+
+
+def _ask_tracking(address: str) -> str:
+    """Whether an MLflow server answers; a store that is no server is left to the recorder."""
+    if not address.startswith(("http://", "https://")):
+        return "ok"
+    try:
+        answer = httpx.get(f"{address.rstrip('/')}/health", timeout=TRACKING_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"MLflow doesn't answer: {type(error).__name__}"
+    return "ok" if answer.is_success else f"MLflow answers {answer.status_code}"

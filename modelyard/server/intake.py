@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelyard.contract import Batch, LaunchKey, Reply
-from modelyard.errors import LeaseLost
+from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.server.live import LiveJournal
 from modelyard.server.load import Load
 from modelyard.server.measures import Measures
@@ -50,6 +50,7 @@ class Intake:
         self._measures = measures
         self._lost = lost
         self._load = Load()
+        self._failing = False
         self._queue: queue.SimpleQueue[_Posted | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="intake", daemon=True)
 
@@ -102,10 +103,18 @@ class Intake:
         except LeaseLost as error:
             self._answer(group, [error] * len(group))
             self._lost(error)
+        except ModelyardError as error:
+            if not self._failing:
+                LOG.warning("batches are not stored for now, and posted again: %s", error)
+            self._failing = True
+            self._answer(group, [error] * len(group))
         except Exception as error:
             LOG.exception("a group of %d batches was not stored", len(group))
             self._answer(group, [error] * len(group))
         else:
+            if self._failing:
+                LOG.info("batches are stored again")
+            self._failing = False
             self._answer(group, answers)
 
     def _answer(self, group: list[_Posted], answers: Sequence[int | Exception]) -> None:

@@ -29,14 +29,16 @@ class Library:
     Args:
         tracking: MLflow.
         paths: of the home.
+        serves: models are served from this machine; a server in a cluster only moves aliases.
 
     Raises:
         ModelyardError: from every call, when the registry can't be used.
     """
 
-    def __init__(self, tracking: Tracking, paths: Paths) -> None:
+    def __init__(self, tracking: Tracking, paths: Paths, *, serves: bool = True) -> None:
         self._tracking = tracking
         self._paths = paths
+        self._serves = serves
         self._deploying = threading.Lock()
 
     def versions(self, name: str) -> list[VersionView]:
@@ -99,8 +101,10 @@ class Library:
     ) -> ServingView:
         from modelyard.registry import versions
 
+        if not self._serves:
+            return ServingView(name=name, version=number, address="", process=0)
         with _translated():
-            folder = versions.version_folder(self._tracking, name, number)
+            folder = versions.version_folder(self._tracking, name, number, cache=self._paths.cache)
         with self._deploying:
             return local.deploy(name, number, folder, port=port, paths=self._paths, run=run)
 

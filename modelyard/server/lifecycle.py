@@ -9,72 +9,31 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-import httpx
-
-from modelyard.errors import ModelyardError
 from modelyard.journal.database import Database
 from modelyard.journal.journal import migrate
 from modelyard.local import services
-from modelyard.local.executor import LocalExecutor
-from modelyard.registry.recorder import Recorder
-from modelyard.registry.tracking import Tracking
-from modelyard.server import service_file
+from modelyard.server import auth, service_file
 from modelyard.server.app import create_app
 from modelyard.server.changes import Changes
 from modelyard.server.core import Core
+from modelyard.server.ending import Ending
 from modelyard.server.flowwatch import FlowWatch
-from modelyard.server.health import Checks
-from modelyard.server.intake import Intake
 from modelyard.server.lease import leased
-from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
-from modelyard.server.measures import Measures
-from modelyard.server.owners import OwnerWatch
-from modelyard.server.prefect_rest import Prefect
-from modelyard.server.stages import Stages
-from modelyard.server.stream import Stream
-from modelyard.server.submit import Submitter
-from modelyard.server.supervisor import Supervisor
-from modelyard.server.web import HOST, Web, listen
+from modelyard.server.parts import build
+from modelyard.server.retiring import Retirement
+from modelyard.server.web import Web, listen, local_address
 from modelyard.settings import Settings
+from modelyard.sweep.patience import patiently
 
 LOG = logging.getLogger(__name__)
 
-PREFECT_SECONDS = 5.0
-"""Longest that Prefect may take for one answer."""
+LEASES_WAITED = 3
+"""A server on Postgres waits for so many leases: another one may just be ending elsewhere. On
+SQLite it shares its machine with the other, and says so at once."""
 
 LAST_WORDS_SECONDS = 0.5
 """How long the recorder may go on at the end; the next server writes what is left."""
-
-
-class Ending:
-    """The one place that says that the server is to end, and why. Belongs to the event loop."""
-
-    def __init__(self) -> None:
-        self._wanted = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self.error: ModelyardError | None = None
-
-    def ask(self, reason: str) -> None:
-        """End in good order."""
-        if not self._wanted.is_set():
-            LOG.info("ending: %s", reason)
-            self._wanted.set()
-
-    def fail(self, error: ModelyardError) -> None:
-        """End because of an error; from any thread."""
-        with suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._fail, error)
-
-    async def wait(self) -> None:
-        """Until somebody asks."""
-        await self._wanted.wait()
-
-    def _fail(self, error: ModelyardError) -> None:
-        if self.error is None:
-            LOG.critical("ending at once: %s", error)
-            self.error = error
-        self._wanted.set()
 
 
 async def serve(settings: Settings, *, port: int | None, run: str | None) -> None:
@@ -86,19 +45,22 @@ async def serve(settings: Settings, *, port: int | None, run: str | None) -> Non
         run: the run that this server lives and dies with.
 
     Raises:
-        InputError: the home can't be written, or the port is taken.
+        InputError: the home can't be written, the port is taken, or the settings don't go together.
         LeaseLost: another server took the journal over.
         ModelyardError: another server holds the home, or a store can't be opened.
     """
+    auth.key_of(settings)
     services.prepare_home(settings.paths)
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.ask, f"{number.name} was received")
-    with listen(port) as listener:
-        address = f"http://{HOST}:{listener.getsockname()[1]}"
+    with listen(port, settings.host) as listener:
+        address = local_address(listener)
         async with AsyncExitStack() as stack:
-            core = await _hold(stack, settings, address, run, ending)
+            core = await ending.unless(_hold(stack, settings, address, run, ending))
+            if core is None:
+                return
             web = Web(create_app(core), listener)
             await web.start()
             stack.push_async_callback(web.stop)
@@ -121,10 +83,19 @@ async def _hold(
     started_for = service_file.own(paths)
     changes = Changes(asyncio.get_running_loop())
     url = settings.journal_url
-    await asyncio.to_thread(migrate, url)
+    if settings.database is None:
+        await asyncio.to_thread(migrate, url)
+    else:
+        await patiently(migrate, url)  # it may be starting just as we are
     journal = LiveJournal(Database(url), lease_seconds=settings.lease_seconds, changes=changes)
     epoch = await stack.enter_async_context(
-        leased(journal, address, lease_seconds=settings.lease_seconds, lost=ending.fail)
+        leased(
+            journal,
+            settings.address or address,
+            lease_seconds=settings.lease_seconds,
+            lost=ending.fail,
+            patience_seconds=LEASES_WAITED * settings.lease_seconds if settings.database else 0.0,
+        )
     )
     return build(
         settings,
@@ -137,61 +108,6 @@ async def _hold(
     )
 
 
-def build(
-    settings: Settings,
-    *,
-    journal: LiveJournal,
-    changes: Changes,
-    epoch: int,
-    address: str,
-    run: str | None,
-    ending: Ending,
-) -> Core:
-    """All parts of a server, none of them started."""
-    paths = settings.paths
-    tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
-    library = Library(tracking, paths)
-    measures = Measures()
-    stages = Stages(
-        journal=journal,
-        executor=LocalExecutor(paths=paths),
-        library=library,
-        settings=settings,
-        address=address,
-    )
-    supervisor = Supervisor(journal, stages)
-    prefect = Prefect(
-        paths.service("prefect"), httpx.AsyncClient(trust_env=False, timeout=PREFECT_SECONDS)
-    )
-    changes.listen(stages.wake)
-    return Core(
-        settings=settings,
-        run=run,
-        epoch=epoch,
-        journal=journal,
-        changes=changes,
-        measures=measures,
-        intake=Intake(journal, measures, lost=ending.fail),
-        stream=Stream(journal, changes),
-        recorder=Recorder(journal, tracking),
-        library=library,
-        stages=stages,
-        supervisor=supervisor,
-        owners=OwnerWatch(
-            journal,
-            supervisor,
-            paths=paths,
-            seconds=settings.owner_seconds,
-            run=run,
-            shutdown=ending.ask,
-        ),
-        prefect=prefect,
-        submitter=Submitter(journal, prefect),
-        health=Checks(journal=journal, stages=stages, paths=paths, epoch=epoch).look,
-        shutdown=ending.ask,
-    )
-
-
 async def _work(stack: AsyncExitStack, core: Core) -> None:
     """Start what works behind the routes; the stack ends it in the reverse order.
 
@@ -200,17 +116,19 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     core.intake.start()
     stack.callback(core.intake.stop)
     stack.callback(core.stream.close)
+    stack.callback(core.artifacts.close)
     # Imports MLflow in its thread, now that the port answers. It looks by itself every two
     # seconds; woken by each event it would take the interpreter from those who wait for them.
     core.recorder.start()
     stack.push_async_callback(asyncio.to_thread, core.recorder.stop, LAST_WORDS_SECONDS)
     stack.push_async_callback(core.prefect.close)
     flows = FlowWatch(core.journal, core.supervisor, core.prefect)
+    retirement = Retirement(core.journal, core.stages)
     core.stages.start()
     stack.push_async_callback(core.stages.close)
     stack.push_async_callback(core.supervisor.close)
     await core.supervisor.resume()
-    for watch in (core.owners.watch(), flows.watch(), core.submitter.watch()):
+    for watch in (core.owners.watch(), flows.watch(), core.submitter.watch(), retirement.watch()):
         await stack.enter_async_context(_running(watch, core.shutdown))
 
 

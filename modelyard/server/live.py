@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.api import FailureView, Owner
@@ -16,8 +16,9 @@ from modelyard.server.changes import Changes
 class LiveJournal(Journal):
     """The journal of this server; every change that a view shows rings there.
 
-    It keeps two things in memory, since the intake answers each post from them: why launches are
-    to stop, and the newest metrics of running tasks. Both are rebuilt by what happens next.
+    It keeps three things in memory, since they change often or answer each post: why launches are
+    to stop, the newest metrics of running tasks, and what launches wait for. All are rebuilt by
+    what happens next.
 
     Args:
         database: a migrated database.
@@ -30,6 +31,7 @@ class LiveJournal(Journal):
         self._changes = changes
         self._stops: dict[LaunchKey, Stop] = {}
         self._latest: dict[tuple[str, str], Metrics] = {}
+        self._waiting: dict[str, Mapping[str, str]] = {}
 
     def stop_of(self, key: LaunchKey) -> Stop | None:
         """Why a launch is to end, None when it may go on."""
@@ -38,6 +40,16 @@ class LiveJournal(Journal):
     def latest(self, sweep: str) -> dict[str, Metrics]:
         """The newest metrics of a sweep's tasks that this server has heard from."""
         return {task: m for (of, task), m in tuple(self._latest.items()) if of == sweep}
+
+    def waiting(self, sweep: str) -> Mapping[str, str]:
+        """What launches of a sweep wait for, by task, in the scheduler's own words."""
+        return self._waiting.get(sweep, {})
+
+    def set_waiting(self, sweep: str, words: Mapping[str, str]) -> None:
+        """Other launches wait now, or for something else; rings as what is stored does."""
+        if words != self.waiting(sweep):
+            self._waiting[sweep] = dict(words)
+            self._changes.notify(sweep)
 
     def remember_stops(self, sweep: str) -> None:
         """Load what an earlier server told launches of this sweep that may still live."""
@@ -49,6 +61,7 @@ class LiveJournal(Journal):
         """The sweep has ended: drop what is kept in memory for it."""
         for key in [key for key in self._latest if key[0] == sweep]:
             self._latest.pop(key, None)
+        self._waiting.pop(sweep, None)
 
     def create_sweep(self, sweep: str, request: Any, document: Any) -> SweepRow:
         row = super().create_sweep(sweep, request, document)

@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m modelyard.server", description="The server of one Modelyard home."
     )
     parser.add_argument("--home", type=Path, help="folder of the installation")
-    parser.add_argument("--port", type=int, help="port on 127.0.0.1; else the next free from 4300")
+    parser.add_argument("--port", type=int, help="port to listen on; else the next free from 4300")
     parser.add_argument("--run", help="id of the run that this server lives and dies with")
     return parser

@@ -21,6 +21,7 @@ def sweep(journal: LiveJournal, row: SweepRow) -> SweepView:
         launches=journal.launches(row.id),
         stages=journal.stages(row.id),
         latest=journal.latest(row.id),
+        waiting=journal.waiting(row.id),
         now=journal.now(),
     )
 
@@ -32,6 +33,7 @@ def trials(journal: LiveJournal, row: SweepRow) -> list[TrialView]:
         trials=journal.trials(row.id),
         launches=journal.launches(row.id),
         latest=journal.latest(row.id),
+        waiting=journal.waiting(row.id),
         now=journal.now(),
     )
 
@@ -48,7 +50,8 @@ def stage(journal: LiveJournal, sweep: str, name: str) -> StageView:
             f"the stage {name} of sweep {sweep} was not started; "
             f"started so far: {', '.join(found) or 'none'}"
         )
-    return views.stage_view(found[name], now=journal.now())
+    waiting = journal.waiting(sweep).get(name, "")
+    return views.stage_view(found[name], now=journal.now(), waiting=waiting)
 
 
 def logs(journal: LiveJournal, sweep: str, task: str | None, after: int) -> LogPage:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from modelyard.data.card import DataCard
 from modelyard.journal.rows import SweepRow
 from modelyard.registry.register import Candidate
 from modelyard.server import handover
 from modelyard.server.live import LiveJournal
-from modelyard.store.store import store_for
+from modelyard.store.store import Store
 
 
-def candidate_of(journal: LiveJournal, sweep: SweepRow) -> Candidate:
+def candidate_of(journal: LiveJournal, sweep: SweepRow, store: Store) -> Candidate:
     """The sweep's model as evaluated, its files verified.
 
     Raises:
@@ -24,14 +22,10 @@ def candidate_of(journal: LiveJournal, sweep: SweepRow) -> Candidate:
     return Candidate(
         sweep=sweep,
         winner=handover.winner(journal, sweep).trial,
-        model=_fetched(spec.inputs["model"]),
-        snapshot=_fetched(str(prepared["snapshot"])),
+        model=store.fetch(spec.inputs["model"]),
+        snapshot=store.fetch(str(prepared["snapshot"])),
         card=DataCard.model_validate(prepared["card"]),
         data_digest=str(prepared["digest"]),
         evaluation=evaluation,
         champion=spec.inputs.get("champion"),
     )
-
-
-def _fetched(uri: str) -> Path:
-    return store_for(uri).fetch(uri)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from modelyard.api import SweepRequest
 from modelyard.contract import Document
-from modelyard.errors import ExperimentError
+from modelyard.errors import ExperimentError, Mistake
 from modelyard.evaluate.catalogue import METRICS
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import is_mounted, is_path
 from modelyard.journal.rows import SweepRow
 from modelyard.models.families import FAMILIES
+from modelyard.models.family import Family
+from modelyard.server.own_code import sent_code
 
 if TYPE_CHECKING:
     from modelyard.server.core import Core
@@ -28,26 +31,52 @@ def make_sweep(core: Core, request: SweepRequest) -> SweepRow:
         ExperimentError: the experiment has mistakes.
     """
     experiment = experiment_from(request.experiment)
-    check_experiment(experiment)
+    if core.settings.executor == "kubernetes":
+        _require_reachable(experiment)
     store = core.settings.store_base
-    document = Document(experiment=experiment.to_document(), store=store)
+    code = sent_code(experiment, request.code, store=core.store, base=store)
+    check_experiment(experiment, None if code is None else code.family)
+    document = Document(
+        experiment=experiment.to_document(), store=store, code=None if code is None else code.uri
+    )
     whole = request.model_copy(update={"experiment": document.experiment})
     return core.journal.create_sweep(new_id(), whole, document)
 
 
-def check_experiment(experiment: Experiment) -> None:
+def check_experiment(experiment: Experiment, own: Family | None = None) -> None:
     """All that can be told without a look at the data, which the prepare stage takes.
+
+    Args:
+        experiment: validated.
+        own: the family that the user's own code is, where the experiment names such.
 
     Raises:
         ExperimentError: every mistake that was found.
     """
     family = experiment.model.family
+    families = FAMILIES if own is None else {**FAMILIES, own.name: own}
     known = Catalogue(
-        families=FAMILIES, metrics=METRICS, chosen=family if family in FAMILIES else None
+        families=families, metrics=METRICS, chosen=family if family in families else None
     )
     mistakes = check(experiment, known)
     if mistakes:
         raise ExperimentError("experiment", mistakes)
+
+
+def _require_reachable(experiment: Experiment) -> None:
+    """A file's path means nothing to pods, unless they mount the volume that it is on."""
+    from modelyard.k8s.settings import KubernetesSettings  # where there is a cluster alone
+
+    source = experiment.data.source
+    volumes = (*experiment.resources.volumes, *KubernetesSettings().volumes)
+    if is_path(source) and not is_mounted(source, volumes):
+        message = (
+            f"{source!r} is a path that no pod of the cluster has; upload the file with `modelyard "
+            "run FILE --on cluster`, give s3://bucket/key or sklearn:<name>, or mount its volume "
+            "by resources.volumes"
+        )
+        mistake = Mistake(path="data.source", message=message, value=source)
+        raise ExperimentError("experiment", (mistake,))
 
 
 def new_id() -> str:

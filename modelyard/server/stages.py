@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelyard.api import FailureView, StageState
 from modelyard.contract import Stage, Variable
 from modelyard.errors import Interrupted, ModelyardError
-from modelyard.executor import Executor
+from modelyard.executor import Executor, JobPhase
 from modelyard.experiment.model import Experiment
 from modelyard.journal.rows import SweepRow
 from modelyard.server import handover
 from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.settings import Settings
+from modelyard.store.store import store_for
 from modelyard.sweep.jobs import JobBoard
+from modelyard.sweep.patience import patiently
 from modelyard.sweep.stage import StageController, StageOrder, outcome_of
 from modelyard.sweep.world import Finish, Outcome
 
@@ -71,10 +73,12 @@ class Stages:
         self._executor = executor
         self._library = library
         self._settings = settings
+        self._store = store_for(settings.store_base, cache=settings.paths.cache)
         self._board = JobBoard(
             executor,
-            environment={Variable.SERVER.value: address},
+            environment=_environment(settings, address),
             grace_seconds=settings.grace_seconds,
+            said=self._waiting_changed,
         )
         self._watch: asyncio.Task[None] | None = None
         self._running: dict[str, Controller] = {}
@@ -85,12 +89,34 @@ class Stages:
         threading.Thread(target=_controller_type, name="import optuna", daemon=True).start()
 
     async def close(self) -> None:
-        """End every launch."""
+        """Let the executor go; launches end or go on as its kind of launch does."""
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
         await self._executor.close()
+
+    async def retire(self, sweep: str) -> bool:
+        """End what a sweep that has ended left running, then free what its launches shared.
+
+        Launches are left where a controller died of an error, or the server with it. They get
+        their grace, so this is to be called again until it says true.
+        """
+        if sweep in self._running:
+            return False
+        jobs = self._board.jobs(sweep).values()
+        for job in jobs:
+            if job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED):
+                await self._board.clean(job.key)
+            else:
+                await self._board.stop(job.key)
+        if jobs:
+            return False
+        await self._board.retire(sweep)
+        return True
+
+    def _waiting_changed(self, sweep: str) -> None:
+        self._journal.set_waiting(sweep, self._board.waiting(sweep))
 
     @property
     def executing(self) -> bool:
@@ -108,7 +134,7 @@ class Stages:
             case "evaluate":
                 return await self._evaluate(sweep, experiment)
             case "register":
-                return await asyncio.to_thread(self._register, sweep)
+                return await patiently(self._register, sweep)
             case "deploy":
                 return await asyncio.to_thread(self._deploy, sweep, experiment)
             case _:
@@ -126,7 +152,7 @@ class Stages:
         return await self._controlled(sweep, "sweep", controller)
 
     async def _train(self, sweep: SweepRow, experiment: Experiment) -> dict[str, Any]:
-        found = await asyncio.to_thread(handover.winner, self._journal, sweep)
+        found = await patiently(handover.winner, self._journal, sweep)
         if handover.is_full_length(experiment, found):
             taken = {"taken_from_trial": found.trial.number}
             return {**outcome_of(found.result), **taken}
@@ -139,20 +165,20 @@ class Stages:
         return await self._launched(sweep, order)
 
     async def _evaluate(self, sweep: SweepRow, experiment: Experiment) -> dict[str, Any]:
-        inputs = await asyncio.to_thread(handover.open_inputs, self._journal, sweep.id, "evaluate")
+        inputs = await patiently(handover.open_inputs, self._journal, sweep.id, "evaluate")
         if inputs is None:
             inputs = {
                 "snapshot": await self._outcome(sweep, "prepare", "snapshot"),
                 "model": await self._outcome(sweep, "train", "model"),
             }
-            champion = await asyncio.to_thread(
+            champion = await patiently(
                 self._library.champion, experiment.name, experiment.register_.alias
             )
             inputs |= {} if champion is None else {"champion": champion}
         return await self._launched(sweep, StageOrder(stage=Stage.EVALUATE, inputs=inputs))
 
     async def _outcome(self, sweep: SweepRow, stage: str, key: str) -> str:
-        found = await asyncio.to_thread(handover.outcome, self._journal, sweep.id, stage)
+        found = await patiently(handover.outcome, self._journal, sweep.id, stage)
         return str(found[key])
 
     async def _launched(self, sweep: SweepRow, order: StageOrder) -> dict[str, Any]:
@@ -176,7 +202,7 @@ class Stages:
             self._running.pop(sweep.id, None)
         if finish.outcome in (Outcome.INTERRUPTED, Outcome.CANCELLED):
             raise Interrupted(f"{stage} of sweep {sweep.id} was {finish.outcome}")
-        rows = await asyncio.to_thread(self._journal.stages, sweep.id)
+        rows = await patiently(self._journal.stages, sweep.id)
         row = next(row for row in rows if row.stage == stage)
         if row.state is StageState.FAILED:
             raise StageFailed(row.failure or FailureView(category="failed", summary=finish.message))
@@ -185,7 +211,7 @@ class Stages:
     def _register(self, sweep: SweepRow) -> dict[str, Any]:
         from modelyard.server.registering import candidate_of  # late: see ``Library``
 
-        registered = self._library.register(candidate_of(self._journal, sweep))
+        registered = self._library.register(candidate_of(self._journal, sweep, self._store))
         return {
             "version": registered.version.model_dump(mode="json"),
             "verdict": registered.decision.verdict.value,
@@ -201,8 +227,22 @@ class Stages:
             port=experiment.deploy.port,
             run=None if sweep.owner is None else sweep.owner.run,
         )
-        sentence = f"{serving.name} version {serving.version} answers at {serving.address}"
+        what = f"{serving.name} version {serving.version}"
+        sentence = (
+            f"{what} answers at {serving.address}"
+            if serving.address
+            else f"{what} is {experiment.register_.alias}; serving it from a cluster comes later"
+        )
         return {**serving.model_dump(mode="json"), "sentence": sentence}
+
+
+def _environment(settings: Settings, address: str) -> dict[str, str]:
+    """Where launches post. Those of this machine are ours as the server is, and show its own key;
+    a cluster's executor gives each sweep's a token of their own."""
+    found = {Variable.SERVER.value: address}
+    if settings.executor == "local" and settings.api_key is not None:
+        found[Variable.TOKEN.value] = settings.api_key.get_secret_value()
+    return found
 
 
 def _controller_type() -> type[SweepController]:

@@ -11,6 +11,7 @@ from modelyard.api import (
     EventView,
     LogLine,
     LogPage,
+    StageState,
     StageView,
     SweepState,
     SweepView,
@@ -25,6 +26,10 @@ from modelyard.sweep.winner import choose_winner
 RAN = (TrialState.COMPLETE, TrialState.PRUNED)
 """Ends that tell how long a trial takes; failures end at any time."""
 
+OPEN = (TrialState.WAITING, TrialState.RUNNING)
+
+NOTHING: Mapping[str, str] = {}
+
 
 def sweep_view(
     row: SweepRow,
@@ -35,6 +40,7 @@ def sweep_view(
     latest: Mapping[str, Metrics],
     cursor: int,
     now: float,
+    waiting: Mapping[str, str] = NOTHING,
 ) -> SweepView:
     """A sweep with its counts, best trial and forecast.
 
@@ -44,8 +50,12 @@ def sweep_view(
         latest: newest metrics of running tasks.
         cursor: id of the newest event.
         now: the database's clock.
+        waiting: by task, what its launch waits for.
     """
-    views = trial_views(row, trials=trials, launches=launches, latest=latest, now=now)
+    views = trial_views(
+        row, trials=trials, launches=launches, latest=latest, now=now, waiting=waiting
+    )
+    held = {"sweep": _all_wait(views), **waiting}
     return SweepView(
         id=row.id,
         name=row.name,
@@ -57,7 +67,10 @@ def sweep_view(
         ended_at=row.ended_at,
         seconds=(row.ended_at or now) - row.created_at,
         notes=row.notes,
-        stages=tuple(stage_view(stage, now=now) for stage in stages),
+        waiting=waiting_lines(views),
+        stages=tuple(
+            stage_view(stage, now=now, waiting=held.get(stage.stage, "")) for stage in stages
+        ),
         flow_run=row.flow_run,
         run=row.run,
         tags=row.tags,
@@ -100,6 +113,7 @@ def trial_views(
     launches: Sequence[LaunchRow],
     latest: Mapping[str, Metrics],
     now: float,
+    waiting: Mapping[str, str] = NOTHING,
 ) -> list[TrialView]:
     """The trials of a sweep by number; see ``sweep_view``."""
     epochs = row.experiment["search"]["epochs"] or row.experiment["train"]["epochs"]
@@ -111,6 +125,7 @@ def trial_views(
             trial,
             by_task.get(str(trial.number), []),
             latest.get(str(trial.number)),
+            waiting.get(str(trial.number), ""),
             epochs=epochs,
             now=row.ended_at or now,
         )
@@ -118,8 +133,31 @@ def trial_views(
     ]
 
 
+def waiting_lines(views: Sequence[TrialView]) -> tuple[str, ...]:
+    """What trials wait for, each once, the reason of most trials first."""
+    counted = Counter(view.waiting for view in views if view.waiting)
+    return tuple(
+        f"{count} {'trial waits' if count == 1 else 'trials wait'}: {reason}"
+        for reason, count in counted.most_common()
+    )
+
+
+def _all_wait(views: Sequence[TrialView]) -> str:
+    """What the first trial waits for, when no trial runs."""
+    going = [view for view in views if view.state in OPEN]
+    words = [view.waiting for view in going if view.waiting]
+    running = any(view.state is TrialState.RUNNING and not view.waiting for view in going)
+    return words[0] if words and not running else ""
+
+
 def _trial_view(
-    row: TrialRow, launches: Sequence[LaunchRow], latest: Metrics | None, *, epochs: int, now: float
+    row: TrialRow,
+    launches: Sequence[LaunchRow],
+    latest: Metrics | None,
+    waiting: str,
+    *,
+    epochs: int,
+    now: float,
 ) -> TrialView:
     live = None if row.metrics else latest
     return TrialView(
@@ -130,20 +168,22 @@ def _trial_view(
         metrics=row.metrics if live is None else live.values,
         step=row.step if live is None else live.step,
         epochs=epochs,
-        seconds=sum(max(0.0, (one.ended_at or now) - one.created_at) for one in launches),
+        seconds=sum(one.ran_seconds(now) for one in launches),
         launches=len(launches),
         run=row.run,
         failure=row.failure,
+        waiting=waiting if row.state in OPEN else "",
     )
 
 
-def stage_view(row: StageRow, *, now: float) -> StageView:
-    """A stage as far as it has come."""
+def stage_view(row: StageRow, *, now: float, waiting: str = "") -> StageView:
+    """A stage as far as it has come, and what its launch waits for."""
     return StageView(
         stage=row.stage,
         state=row.state,
         started_at=row.started_at,
         seconds=(row.ended_at or now) - row.started_at,
+        waiting=waiting if row.state is StageState.RUNNING else "",
         outcome=row.outcome,
         failure=row.failure,
     )

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 
 from modelyard.errors import InputError, ModelyardError
 
-HOST = "127.0.0.1"
 PORT = 4300
 PORTS_TRIED = 100
 
@@ -20,11 +19,12 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s after which trials drop an idle connection: never closed under a post."""
 
 
-def listen(port: int | None) -> socket.socket:
-    """A listening socket on this machine alone.
+def listen(port: int | None, host: str = "127.0.0.1") -> socket.socket:
+    """A listening socket.
 
     Args:
         port: None takes the next free from 4300.
+        host: address to listen on; the default is reached from this machine alone.
 
     Raises:
         InputError: the port is taken; names it.
@@ -32,22 +32,30 @@ def listen(port: int | None) -> socket.socket:
     for candidate in range(PORT, PORT + PORTS_TRIED) if port is None else (port,):
         # asyncio turns Nagle's algorithm off only where the protocol is named; with it, each
         # answer of two writes waits 40 ms for the client's delayed acknowledgement.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # A port of a server that ended a moment ago counts as free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, candidate))
+            listener.bind((host, candidate))
             listener.listen(2048)
         except OSError as error:
             listener.close()
             if port is None:
                 continue
             raise InputError(
-                f"port {port} on {HOST} can't be used ({error.strerror}); give another --port, "
+                f"port {port} on {host} can't be used ({error.strerror}); give another --port, "
                 "or none to take a free one"
             ) from error
         return listener
-    raise InputError(f"no free port from {PORT} to {PORT + PORTS_TRIED - 1} on {HOST}")
+    raise InputError(f"no free port from {PORT} to {PORT + PORTS_TRIED - 1} on {host}")
+
+
+def local_address(listener: socket.socket) -> str:
+    """URL by which this machine reaches what listens here."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Web:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from modelyard.errors import InputError, ModelyardError
+from modelyard.errors import InputError
 from modelyard.store import manifest as manifests
 from modelyard.store.disk import write_small, writing
 from modelyard.store.manifest import (
@@ -23,7 +23,7 @@ from modelyard.store.manifest import (
     manifest_bytes,
     read_manifest,
 )
-from modelyard.store.store import join
+from modelyard.store.store import AlreadyCommitted, join
 
 
 class FolderStore:
@@ -58,6 +58,10 @@ class FolderStore:
         if verify:
             manifests.verify(folder, manifest)
         return folder
+
+    def has(self, uri: str) -> bool:
+        """See ``Store.has``."""
+        return (_local(uri) / MANIFEST).is_file()
 
     def committed(self, uri: str) -> tuple[str, ...]:
         """See ``Store.committed``."""
@@ -125,6 +129,4 @@ def _copy(folder: Path, names: list[str], part: Path) -> Manifest:
 def _refuse_other(target: Path, manifest: Manifest) -> None:
     """A committed folder may be committed again only as it is."""
     if read_manifest(target) != manifest:
-        raise ModelyardError(
-            f"{target} is committed already, with other files; a committed folder never changes"
-        )
+        raise AlreadyCommitted(target)

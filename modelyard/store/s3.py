@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from modelyard.errors import InputError, ModelyardError
 from modelyard.store.copies import Broken
+from modelyard.store.place import Place
 
 ATTEMPTS = 10
 """Tries of one call: with boto3's pauses about a minute, which a restart of a store takes."""
@@ -29,7 +29,6 @@ PARTS_LIMIT = 10_000
 """Most parts that S3 takes for one object."""
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 30
 CHUNK_BYTES = 1 << 20
 
 _KEYS = frozenset(
@@ -39,39 +38,6 @@ _KEYS = frozenset(
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 _REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """An object, or all objects below a key; ``key`` is as S3 has it, not escaped."""
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
-
-    def __truediv__(self, name: str) -> Place:
-        return Place(bucket=self.bucket, key=f"{self.key}/{name}" if self.key else name)
-
-    @property
-    def below(self) -> str:
-        """The prefix of all that lies below; empty for a whole bucket."""
-        return f"{self.key}/" if self.key else ""
-
-
-def place_of(uri: str) -> Place:
-    """What an ``s3://bucket/key`` URI names.
-
-    Raises:
-        InputError: it is no such URI.
-    """
-    parts = urlsplit(uri)
-    # A query or fragment is part of the key when somebody wrote it by hand, unescaped.
-    if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc:
-        raise InputError(f"{uri!r} is no place in S3; write s3://bucket/key")
-    rest = uri.partition("://")[2].partition("/")[2]
-    return Place(bucket=parts.netloc, key=unquote(rest).strip("/"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +53,16 @@ class S3:
 
     Args:
         attempts: tries of a call before it fails.
+        read_seconds: longest silence of the endpoint.
 
     Raises:
         InputError: from every call, when bucket, keys, region or endpoint can't be right.
         ModelyardError: from every call, when the endpoint stays away or can't now.
     """
 
-    def __init__(self, *, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, *, attempts: int = ATTEMPTS, read_seconds: float = 30.0) -> None:
         self._attempts = attempts
+        self._read_seconds = read_seconds
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -245,7 +213,7 @@ class S3:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = _make(self._attempts)
+                self._made = _make(self._attempts, self._read_seconds)
             return self._made
 
     def _translated(self, error: Exception, place: Place) -> Exception:
@@ -282,7 +250,7 @@ class S3:
         )
 
 
-def _make(attempts: int) -> Any:
+def _make(attempts: int, read_seconds: float) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -294,7 +262,7 @@ def _make(attempts: int) -> Any:
         config=Config(
             retries={"mode": "adaptive", "total_max_attempts": attempts},
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             max_pool_connections=32,
             signature_version="s3v4",
             # Checksums in trailers are more than many endpoints know; digests of our own are

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelyard.errors import ModelyardError
 from modelyard.store.copies import Copies
 from modelyard.store.manifest import (
     MANIFEST,
@@ -14,8 +13,9 @@ from modelyard.store.manifest import (
     manifest_bytes,
     parse_manifest,
 )
-from modelyard.store.s3 import PART_BYTES, S3, Place, place_of
-from modelyard.store.store import join
+from modelyard.store.place import Place, place_of
+from modelyard.store.s3 import PART_BYTES, S3
+from modelyard.store.store import AlreadyCommitted, join
 
 
 class S3Store:
@@ -30,7 +30,12 @@ class S3Store:
 
     def __init__(self, cache: Path | None = None, s3: S3 | None = None) -> None:
         self.s3 = s3 or S3()
+        self._cache = cache
         self._copies = Copies(cache)
+
+    def hurried(self) -> S3Store:
+        """The same for callers who try again themselves: it fails within seconds."""
+        return S3Store(self._cache, S3(attempts=3, read_seconds=10))
 
     def commit(self, folder: Path, uri: str) -> str:
         """See ``Store.commit``. A commit that is killed leaves files without a manifest."""
@@ -56,15 +61,15 @@ class S3Store:
             uri, manifest, lambda name, start: self.s3.read(place / name, start), verify=verify
         )
 
+    def has(self, uri: str) -> bool:
+        """See ``Store.has``."""
+        return self.s3.stat(place_of(uri) / MANIFEST) is not None
+
     def committed(self, uri: str) -> tuple[str, ...]:
         """See ``Store.committed``."""
         place = place_of(uri)
-        names = [
-            name
-            for name in self.s3.folders(place)
-            if self.s3.stat(place / name / MANIFEST) is not None
-        ]
-        return tuple(join(uri, name) for name in names)
+        children = (join(uri, name) for name in self.s3.folders(place))
+        return tuple(child for child in children if self.has(child))
 
     def delete(self, uri: str) -> None:
         """See ``Store.delete``. Manifests go first, so that no reader finds half a folder."""
@@ -93,16 +98,14 @@ class S3Store:
         """Whether these files are committed there already.
 
         Raises:
-            ModelyardError: others are.
+            AlreadyCommitted: others are.
         """
         try:
             there = self.manifest(uri)
         except FileNotFoundError:
             return False
         if there != manifest:
-            raise ModelyardError(
-                f"{uri} is committed already, with other files; a committed folder never changes"
-            )
+            raise AlreadyCommitted(uri)
         return True
 
     def write_manifest(self, uri: str, manifest: Manifest) -> None:

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
-from modelyard.errors import InputError
+from modelyard.errors import InputError, ModelyardError
+
+
+class AlreadyCommitted(ModelyardError):
+    """Other files are committed under a URI than those that were to be."""
+
+    def __init__(self, where: object) -> None:
+        super().__init__(
+            f"{where} is committed already, with other files; a committed folder never changes"
+        )
 
 
 class Store(Protocol):
@@ -35,8 +44,8 @@ class Store(Protocol):
             ``uri``.
 
         Raises:
-            ModelyardError: other files are committed there, or they can't be written (a full
-                disk); what was there is untouched.
+            AlreadyCommitted: other files are committed there.
+            ModelyardError: they can't be written (a full disk); what was there is untouched.
         """
         ...
 
@@ -47,6 +56,10 @@ class Store(Protocol):
             FileNotFoundError: nothing is committed there.
             DigestMismatch: a file is not what was committed; names it.
         """
+        ...
+
+    def has(self, uri: str) -> bool:
+        """Whether a folder is committed there; its files aren't looked at."""
         ...
 
     def committed(self, uri: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard.contract import Stop
-from modelyard.executor import Capacity, JobPhase
+from modelyard.executor import Capacity
 from modelyard.journal.rows import LaunchRow
 from modelyard.sweep.world import LaunchView, Policy, TaskView
 
@@ -56,22 +56,25 @@ def hung_at(launch: LaunchView, policy: Policy) -> float | None:
     Receipt by the database's clock counts, never the trial's own time stamps. A launch that
     waits for a place is not silent, and one whose result is accepted has only to exit.
     """
-    if launch.job is not None and launch.job.phase is JobPhase.WAITING:
+    if launch.waiting:
         return None
     limit = silence_limit(launch, policy)
     if launch.row.result is not None:
         limit = policy.exit_seconds
-    last = launch.row.beat_at or launch.row.created_at
+    last = launch.row.beat_at or launch.running_since or launch.row.created_at
     return None if limit is None else last + limit
 
 
 def timed_out_at(task: TaskView, policy: Policy) -> float | None:
-    """When the trial's newest launch will have used up its wall time, over all launches."""
-    if policy.trial_seconds is None or task.launches[-1].row.result is not None:
+    """When the trial's newest launch will have used up its wall time, over all launches.
+
+    Only time in which they ran counts; None while the newest waits for its place.
+    """
+    *earlier, newest = task.launches
+    if policy.trial_seconds is None or newest.row.result is not None or newest.started_at is None:
         return None
-    *earlier, newest = (launch.row for launch in task.launches)
-    used = sum((row.ended_at or row.created_at) - row.created_at for row in earlier)
-    return newest.created_at + policy.trial_seconds - used
+    used = sum(launch.row.ran_seconds(newest.row.created_at) for launch in earlier)
+    return newest.started_at + policy.trial_seconds - used
 
 
 def overdue(task: TaskView, now: float, policy: Policy) -> Stop | None:
@@ -86,7 +89,8 @@ def overdue(task: TaskView, now: float, policy: Policy) -> Stop | None:
 def busy_seconds(rows: Iterable[LaunchRow], until: float) -> float:
     """Wall time in which at least one launch ran: what a sweep has used of its hours.
 
-    Time in which it stood still (interrupted, without a server) isn't counted.
+    Time in which it stood still (interrupted, without a server) isn't counted; time in which its
+    launches waited for their places is: it is the sweep's wall time.
 
     Args:
         rows: launches that have ended, or still run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,7 @@ from modelyard.experiment.space import effective_space
 from modelyard.experiment.void import void_note
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
-from modelyard.models.families import FAMILIES, resolve
+from modelyard.models.families import family_named, resolve
 from modelyard.settings import Settings
 from modelyard.sweep.budget import busy_seconds, crowd_note, parallel_trials
 from modelyard.sweep.jobs import JobBoard
@@ -24,10 +23,9 @@ from modelyard.sweep.patience import patiently, patiently_in
 from modelyard.sweep.reconciler import Boundary, Reconciler
 from modelyard.sweep.study import SweepStudy
 from modelyard.sweep.trials import TrialWork
+from modelyard.sweep.waiting import HOUR
 from modelyard.sweep.work import placement_of, resources_of
 from modelyard.sweep.world import Finish, Policy
-
-HOUR = 3600.0
 
 AHEAD_SHARE = 4
 """One trial is asked for ahead for so many that run. Each that is asked ahead was sampled without
@@ -162,6 +160,8 @@ class SweepController:
             trial_seconds=None if budget.trial_hours is None else budget.trial_hours * HOUR,
             training_silence_seconds=self._settings.hung_training_seconds,
             loading_silence_seconds=self._settings.hung_loading_seconds,
+            waiting_seconds=budget.waiting_hours * HOUR,
+            image_pull_seconds=self._settings.image_pull_seconds,
         )
 
     async def _announce(self, trials: int, parallel: int) -> None:
@@ -185,7 +185,7 @@ class SweepController:
         hours = self._experiment.budget.hours
         if hours is None:
             return None
-        now = await asyncio.to_thread(self._journal.now)
+        now = await patiently(self._journal.now)
         rows = await patiently(self._journal.launches, self._sweep.id)
         trials = [row for row in rows if row.key.task.isdigit()]
         return now + hours * HOUR - busy_seconds(trials, now)
@@ -201,4 +201,4 @@ def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, P
     if experiment.search.space is not None:
         return effective_space(experiment, None)
     card = DataCard.model_validate(prepared["card"])
-    return effective_space(experiment, FAMILIES[resolve(experiment, card)])
+    return effective_space(experiment, family_named(resolve(experiment, card)))

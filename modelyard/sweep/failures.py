@@ -14,6 +14,7 @@ from modelyard.api import FailureView
 from modelyard.contract import Exit, Stop
 from modelyard.executor import Evidence, Job
 from modelyard.journal.rows import LaunchRow
+from modelyard.trial.termination import read_termination
 
 
 class Category(StrEnum):
@@ -57,6 +58,16 @@ _REASONS = {
     "Evicted": Category.PREEMPTED,
     # the node stopped answering
     "NodeLost": Category.PREEMPTED,
+    # Job or pod was deleted by hand
+    "Deleted": Category.PREEMPTED,
+    # the cluster refuses us for another reason than a quota
+    "Forbidden": Category.CONFIGURATION,
+    # no Job can be made of the file's resources, or the API server won't have it
+    "Invalid": Category.CONFIGURATION,
+    # a secret that isn't there, or an image without our program
+    "Config": Category.CONFIGURATION,
+    # the container runtime failed to start the program
+    "StartError": Category.INFRASTRUCTURE,
     # longer than the pod's activeDeadlineSeconds
     "DeadlineExceeded": Category.TIMED_OUT,
 }
@@ -98,13 +109,23 @@ _SUMMARIES = {
 _RESOLUTIONS = {
     Category.OUT_OF_MEMORY: "Raise resources.memory, or narrow the parameters that set its size.",
     Category.DIVERGED: "Lower the learning rate's upper bound, or set train.clip_norm.",
-    Category.BUG: "Read the traceback in the evidence.",
+    Category.BUG: "`modelyard logs {sweep} {task}` shows its traceback.",
     Category.CONFIGURATION: "Mend what the summary names, then go on with --continue.",
     Category.HUNG: "See its log; MODELYARD_HUNG_TRAINING_SECONDS sets the patience.",
     Category.INFRASTRUCTURE: "See the evidence and the server's log.",
     Category.TIMED_OUT: "Raise budget.trial_hours, or lower the epochs.",
     Category.NO_PROGRESS: "Lower train.checkpoint_every, or find out what ends the process.",
 }
+
+
+_WAITED = {
+    "ImagePull": "Correct resources.image or the installation's image, or name the Secret for "
+    "pulling it in resources.image_pull_secrets, then go on with --continue.",
+    "Config": "Make what the summary names in the trials' namespace, then go on with --continue.",
+}
+"""What to do about what a launch waited for in vain."""
+
+_NO_PLACE = "Ask for less under resources, free some room, or raise budget.waiting_hours."
 
 
 def classify(launch: LaunchRow, job: Job | None) -> FailureView | None:
@@ -123,7 +144,25 @@ def classify(launch: LaunchRow, job: Job | None) -> FailureView | None:
     return FailureView(
         category=category,
         summary=_summary(category, launch, job),
-        resolution=_RESOLUTIONS.get(category, ""),
+        resolution=_RESOLUTIONS.get(category, "").format(
+            sweep=launch.key.sweep, task=launch.key.task
+        ),
+        evidence=_evidence(launch, job),
+    )
+
+
+def given_up(launch: LaunchRow, job: Job, category: Category, what: str) -> FailureView:
+    """The failure of a launch that waited longer than that is borne.
+
+    Args:
+        job: as it waits; its words are those of scheduler and registry.
+        what: it waited for, without the sentence's end.
+    """
+    seen = job.evidence
+    return FailureView(
+        category=category,
+        summary=f"{what}: {seen.message or seen.reason or 'nobody says why'}",
+        resolution=_NO_PLACE if category is Category.TIMED_OUT else _WAITED.get(seen.reason, ""),
         evidence=_evidence(launch, job),
     )
 
@@ -151,7 +190,8 @@ def _category(launch: LaunchRow, job: Job | None) -> Category:
     if launch.stop is not None:
         return _STOPS[launch.stop]
     if job is None:
-        # Our own server ended, and its processes with it: as if it had been interrupted.
+        # Our own server ended, and its processes with it, or somebody deleted the Job while no
+        # server looked: as if it had been interrupted.
         return Category.INTERRUPTED
     evidence = job.evidence
     if evidence.reason in _REASONS:
@@ -170,7 +210,10 @@ def _summary(category: Category, launch: LaunchRow, job: Job | None) -> str:
     if launch.said is not None and _CODES.get(launch.said.exit) is category:
         return launch.said.summary
     if job is None:
-        return "Its process ended together with the server."
+        return "It vanished: nothing runs under its name any more."
+    left = read_termination(job.evidence.termination, launch.key)
+    if launch.said is None and left is not None and left.failure:
+        return left.failure
     return " ".join(part for part in (_SUMMARIES[category], _how(job.evidence)) if part)
 
 

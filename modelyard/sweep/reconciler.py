@@ -12,18 +12,22 @@ import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import monotonic, thread_time
 from typing import Any
 
 from modelyard.api import Desired
-from modelyard.contract import LaunchKey, Metrics, Stop, TrialSpec
+from modelyard.contract import Batch, Event, LaunchKey, Metrics, Stop, TrialSpec
 from modelyard.executor import Job
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, LaunchRow
+from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
-from modelyard.sweep.plan import deadline, plan
+from modelyard.sweep.plan import plan
+from modelyard.sweep.sightings import Sightings
 from modelyard.sweep.work import Task, Work
 from modelyard.sweep.world import (
+    Accept,
     Action,
     Ask,
     Clean,
@@ -40,8 +44,22 @@ from modelyard.sweep.world import (
     World,
 )
 
+LAST_SEQUENCE = 2**31 - 1
+"""Of a result taken from the last message: behind all that the trial itself can have posted."""
+
 Boundary = Callable[[TaskAction, str], None]
 """Called at each action with ``before``, ``between`` or ``after``; tests crash there."""
+
+
+BRIEF_SECONDS = 0.002
+RESTS = 8
+LONGEST_REST_SECONDS = 0.25
+"""A look that takes longer than briefly is followed by a rest of so many times its length. However
+fast news come in, looking takes about a fifth of a core: half of that is reading, in a thread."""
+
+
+def _rest(seconds: float) -> float:
+    return min(RESTS * seconds, LONGEST_REST_SECONDS) if seconds > BRIEF_SECONDS else 0.0
 
 
 class Reconciler:
@@ -74,7 +92,10 @@ class Reconciler:
         self._rows: dict[str, dict[int, LaunchRow]] = {}
         self._reports: dict[str, dict[int, float]] = {}
         self._pruned: set[str] = set()
+        self._settled: dict[str, TaskView] = {}
         self._signalled: set[LaunchKey] = set()
+        self._sightings = Sightings()
+        self._heard = False
         self._cursor = 0
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._launching: set[str] = set()
@@ -114,23 +135,27 @@ class Reconciler:
 
     async def _reconcile(self) -> Finish:
         while True:
+            begun = thread_time()
             self._changed.clear()
             # What is acted upon while we look may be seen half before and half after.
             settling = frozenset(self._busy)
             world, desired = await self._observe()
             if self._fault is not None:
                 raise self._fault
-            policy = self._work.policy(desired)
-            actions = plan(world, policy)
-            if actions and isinstance(actions[0], Finish) and not self._busy and not settling:
-                await self._work.finish(actions[0])
-                return actions[0]
-            self._start_all(actions, settling)
-            await self._wait(deadline(world, policy), world.now)
+            found = plan(world, self._work.policy(desired))
+            first = next(iter(found.actions), None)
+            if isinstance(first, Finish) and not self._busy and not settling:
+                await self._work.finish(first)
+                return first
+            self._start_all(found.actions, settling)
+            rested_at = monotonic() + _rest(thread_time() - begun)
+            # A moment later than the limit, or the clock might still be before it.
+            await self._wait(
+                None if found.again_at is None else max(0.0, found.again_at - world.now) + 0.001
+            )
+            await asyncio.sleep(max(0.0, rested_at - monotonic()))
 
-    async def _wait(self, until: float | None, now: float) -> None:
-        # A moment later than the limit, or the clock might still be before it.
-        limit = None if until is None else max(0.0, until - now) + 0.001
+    async def _wait(self, limit: float | None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), limit)
 
@@ -142,8 +167,14 @@ class Reconciler:
             self._keep(row)
         for event in news.events:
             self._note(event)
-        tasks = tuple(self._view(task, jobs) for task in self._work.tasks())
-        return World(now=news.now, started_at=self._started_at, tasks=tasks), news.desired
+        self._sightings.see(jobs.values(), news.now)
+        world = World(
+            now=news.now,
+            started_at=self._started_at,
+            ran=self._heard or self._sightings.ran,
+            tasks=tuple(self._view(task, jobs) for task in self._work.tasks()),
+        )
+        return world, news.desired
 
     def _note(self, event: EventRow) -> None:
         self._cursor = max(self._cursor, event.id)
@@ -155,6 +186,7 @@ class Reconciler:
 
     def _keep(self, row: LaunchRow) -> None:
         """Take in a row, unless what is known is newer than what was read."""
+        self._heard = self._heard or row.started_at is not None
         rows = self._rows.setdefault(row.key.task, {})
         known = rows.get(row.key.number)
         if known is not None and known.ended_at is not None:
@@ -164,6 +196,15 @@ class Reconciler:
         rows[row.key.number] = row
 
     def _view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
+        settled = self._settled.get(task.task)
+        if settled is not None and not any(one.row.key in jobs for one in settled.launches):
+            return settled
+        view = self._new_view(task, jobs)
+        if view.settled:
+            self._settled[task.task] = view
+        return view
+
+    def _new_view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
         steps = self._reports.get(task.task, {})
         if task.told is not None:
             steps.clear()
@@ -173,12 +214,20 @@ class Reconciler:
             told=task.told,
             recorded=task.recorded,
             launches=tuple(
-                LaunchView(row=row, job=jobs.get(row.key), signalled=row.key in self._signalled)
-                for _, row in sorted(rows.items())
+                self._launch_view(row, jobs.get(row.key)) for _, row in sorted(rows.items())
             ),
             reports=tuple(sorted(s for s in steps.items() if s[0] > task.reported)),
             prune=task.task in self._pruned,
             launching=task.task in self._launching,
+        )
+
+    def _launch_view(self, row: LaunchRow, job: Job | None) -> LaunchView:
+        return LaunchView(
+            row=row,
+            job=job,
+            signalled=row.key in self._signalled,
+            waiting_since=self._sightings.waiting_since(row.key),
+            running_since=self._sightings.running_since(row.key),
         )
 
     def _start_all(self, actions: list[Action], settling: frozenset[str]) -> None:
@@ -222,8 +271,15 @@ class Reconciler:
                     self._pruned.add(action.task)
             case Halt():
                 await self._halt(action)
+            case Accept():
+                await self._accept(action)
             case End():
-                await patiently(self._journal.end_launch, action.key, action.failure)
+                await patiently(
+                    self._journal.end_launch,
+                    action.key,
+                    action.failure,
+                    started_at=action.started_at,
+                )
                 await self._refresh(action.key)
             case Tell():
                 await self._work.tell(action)
@@ -247,8 +303,32 @@ class Reconciler:
     async def _launch_one(self, action: Launch, spec: TrialSpec) -> None:
         self._boundary(action, "between")
         # Each on its own: an executor may let those of one call share a device.
-        await self._board.launch(spec, self._work.resources, self._work.placement)
+        placement = replace(self._work.placement, avoid=self._bad_hosts(spec.key))
+        await self._board.launch(spec, self._work.resources, placement)
         self._boundary(action, "after")
+
+    def _bad_hosts(self, key: LaunchKey) -> tuple[str, ...]:
+        """Where earlier launches of the task failed for no fault of its own.
+
+        Their ends are written down before the next launch is made, so that the same key always
+        gives the same hosts.
+        """
+        earlier = (row for n, row in self._rows[key.task].items() if n < key.number)
+        failures = (row.failure for row in earlier if row.failure is not None)
+        hosts = {
+            str(failure.evidence["host"])
+            for failure in failures
+            if category_of(failure) is Category.INFRASTRUCTURE and "host" in failure.evidence
+        }
+        return tuple(sorted(hosts))
+
+    async def _accept(self, action: Accept) -> None:
+        event = Event(sequence=LAST_SEQUENCE, at=0.0, body=action.result)
+        batch = Batch(events=(event,))
+        (answer,) = await patiently(self._journal.append, [(action.key, batch)])
+        if isinstance(answer, Exception):
+            raise answer
+        await self._refresh(action.key)
 
     async def _halt(self, action: Halt) -> None:
         await patiently(self._journal.stop_launch, action.key, action.reason)

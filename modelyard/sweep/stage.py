@@ -18,6 +18,7 @@ from modelyard.store.store import join
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.reconciler import Boundary, Reconciler
+from modelyard.sweep.waiting import HOUR
 from modelyard.sweep.work import Task, placement_of, resources_of
 from modelyard.sweep.world import Finish, Outcome, Policy, Record, Tell
 
@@ -141,6 +142,8 @@ class StageWork:
             parallel=1,
             training_silence_seconds=settings.hung_training_seconds,
             loading_silence_seconds=settings.hung_loading_seconds,
+            waiting_seconds=experiment.budget.waiting_hours * HOUR,
+            image_pull_seconds=settings.image_pull_seconds,
         )
 
     def tasks(self) -> Sequence[Task]:

@@ -8,27 +8,22 @@ database is only written. After a restart the mirror is built from the database.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.api import TrialState
 from modelyard.contract import Scalar
-from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.sweep.study_samplers import make_pruner, make_sampler
 from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
+from modelyard.sweep.study_storage import add_trial, open_storage, translated
 
 _OUTCOME = "modelyard:outcome"
 """User attribute that holds our own word for a trial's end where Optuna has none for it."""
@@ -51,9 +46,6 @@ _PLAIN = {
     OptunaState.FAIL: TrialState.FAILED,
 }
 """What Optuna's state means where our own word isn't stored."""
-
-_OPENING = Lock()
-"""Two threads that open a fresh file at once would both create its tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +81,8 @@ class SweepStudy:
         self._space = space
         self._several = len(experiment.objective) > 1
         directions = [objective.goal for objective in experiment.objective]
-        with _translated(storage):
-            self._storage = _open(storage)
+        with translated(storage):
+            self._storage = open_storage(storage)
             self._study = optuna.create_study(
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True
             )
@@ -131,14 +123,10 @@ class SweepStudy:
         if number == len(self._mirror.get_trials(deepcopy=False)):
             self._sample(number)
         if number == len(self._ids):
-            with _translated(self._where):
+            with translated(self._where):
                 self._copy_sequence(self._mirror._storage, self._mirror, self._storage, self._study)
-                self._ids.append(
-                    # Not Study.add_trial: it wouldn't say the id.
-                    self._storage.create_new_trial(
-                        self._study._study_id, template_trial=_copy(self._frozen(number))
-                    )
-                )
+                stored = _copy(self._frozen(number))
+                self._ids.append(add_trial(self._storage, self._study._study_id, number, stored))
             self._attributes.append(dict(self._frozen(number).system_attrs))
             self._told.append(None)
         return self.trial(number)
@@ -163,7 +151,7 @@ class SweepStudy:
         for step, value in values:
             if self._told[number] is not None or step <= self.trial(number).reported:
                 continue
-            with _translated(self._where):
+            with translated(self._where):
                 self._storage.set_trial_intermediate_value(self._ids[number], step, value)
             mirror = self._mirror._storage
             mirror.set_trial_intermediate_value(self._frozen(number)._trial_id, step, value)
@@ -184,7 +172,7 @@ class SweepStudy:
                 self._violate(number)
             given = list(values) if state is TrialState.COMPLETE else None
             self._mirror.tell(number, given, _STATES[state])
-        with _translated(self._where):
+        with translated(self._where):
             self._store_end(number, state)
         self._told[number] = state
 
@@ -249,32 +237,6 @@ def _grid(experiment: Experiment, space: Space) -> list[dict[str, Scalar]] | Non
     )
 
 
-def _open(url: str) -> RDBStorage:
-    with _OPENING:
-        if not url.startswith("sqlite"):
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-        _use_wal(url)
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 10}})
-        event.listen(storage.engine, "connect", _on_connect)
-        storage.engine.dispose()
-        return storage
-
-
-def _use_wal(url: str) -> None:
-    # Set before Optuna opens the file: a WAL commit costs a third, and readers never block it.
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)
-    try:
-        connection.execute("pragma journal_mode = wal")
-    except sqlite3.Error as error:
-        raise ModelyardError(_sentence(url, error)) from error
-    finally:
-        connection.close()
-
-
-def _on_connect(connection: Any, _record: Any) -> None:
-    connection.execute("pragma synchronous = normal")
-
-
 def _outcome(trial: FrozenTrial) -> TrialState | None:
     if not trial.state.is_finished():
         return None
@@ -291,16 +253,3 @@ def _copy(frozen: FrozenTrial) -> FrozenTrial:
         user_attrs=frozen.user_attrs,
         system_attrs=frozen.system_attrs,
     )
-
-
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
-        raise ModelyardError(_sentence(url, error.__cause__ or error)) from error
-
-
-def _sentence(url: str, error: BaseException) -> str:
-    where = url.rpartition("@")[2].removeprefix("sqlite:///")
-    return f"The study's database {where} can't be used: {getattr(error, 'orig', error)}."

@@ -141,7 +141,8 @@ class TrialWork:
             failure=None if complete else failure.model_copy(update=_said(action)),
         )
         await patiently(self._journal.end_stage, row)
-        if action.message:
+        # Why it failed stands in the stage alone: a note would stay when the sweep goes on.
+        if action.message and complete:
             await patiently(self._journal.update_sweep, self._sweep.id, note=action.message)
 
     def _outcome(self) -> dict[str, object]:

@@ -15,6 +15,11 @@ COUNTED = frozenset(
 )
 """Ends that use up one of the trials asked for."""
 
+IMAGE_PULL = "ImagePull"
+CONFIG = "Config"
+HELD = frozenset({"Unschedulable", "QuotaExceeded", "Queued", "FailedCreate", IMAGE_PULL, CONFIG})
+"""An executor's words for what a launch waits for, where somebody else has to do something."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
@@ -32,6 +37,8 @@ class Policy:
         training_silence_seconds: longest silence while steps are expected.
         loading_silence_seconds: longest silence before, while loading or compiling.
         exit_seconds: longest life of a process after its result was accepted.
+        waiting_seconds: longest wait of a launch for its place; None waits for ever.
+        image_pull_seconds: how long an image may fail to be pulled, or a Secret be missing.
         backoff_seconds: wait after the first infrastructure failure; doubles with each.
         launches: tries without a newer checkpoint before a trial is given up.
     """
@@ -47,6 +54,8 @@ class Policy:
     training_silence_seconds: float = 120.0
     loading_silence_seconds: float = 900.0
     exit_seconds: float = 30.0
+    waiting_seconds: float | None = None
+    image_pull_seconds: float = 60.0
     backoff_seconds: float = 1.0
     launches: int = 3
 
@@ -58,23 +67,42 @@ class LaunchView:
     Args:
         job: None when the executor knows nothing of it.
         signalled: this controller has already asked the executor to stop it.
+        waiting_since: since when it was seen to wait for what it waits for now.
+        running_since: since when this controller has seen it run.
     """
 
     row: LaunchRow
     job: Job | None = None
     signalled: bool = False
+    waiting_since: float | None = None
+    running_since: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """It has no process yet: it waits for a place, its image, a quota."""
+        return self.job is not None and self.job.phase is JobPhase.WAITING
+
+    @property
+    def held(self) -> bool:
+        """It waits for what somebody else has to do; a container that starts only takes time."""
+        return self.waiting and self.job is not None and self.job.evidence.reason in HELD
+
+    @property
+    def started_at(self) -> float | None:
+        """Since when it has run, as it said itself, or else as it was seen."""
+        return self.running_since if self.row.started_at is None else self.row.started_at
 
     @property
     def gone(self) -> bool:
-        """It ran, and nothing runs any more."""
+        """It ran, and nothing runs any more. A state that isn't known counts as running."""
         if self.job is None:
-            return self.row.beat_at is not None
+            return self.started_at is not None
         return self.job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
 
     @property
     def unstarted(self) -> bool:
         """Committed, yet nothing of it was ever seen: the server ended in between."""
-        return self.row.ended_at is None and self.job is None and self.row.beat_at is None
+        return self.row.ended_at is None and self.job is None and self.started_at is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +126,15 @@ class TaskView:
     prune: bool = False
     launching: bool = False
 
+    @property
+    def settled(self) -> bool:
+        """It has its end, that is written down, and nothing of it is left."""
+        return (
+            self.told is not None
+            and self.recorded is self.told
+            and all(one.job is None and one.row.ended_at is not None for one in self.launches)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -106,11 +143,13 @@ class World:
     Args:
         now: by the database's clock.
         started_at: when the stage (re)started; older failures don't stop it again.
+        ran: some launch of this sweep has run, so that its image can be pulled.
         tasks: in the order they were asked for.
     """
 
     now: float
     started_at: float
+    ran: bool = False
     tasks: tuple[TaskView, ...] = field(default=())
 
 
@@ -156,12 +195,26 @@ class Halt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accept:
+    """Store the result that a launch left in its last message, as it couldn't post it."""
+
+    task: str
+    key: LaunchKey
+    result: TrialResult
+
+
+@dataclass(frozen=True, kw_only=True)
 class End:
-    """Write what a launch that is over came to; its later events are refused."""
+    """Write what a launch that is over came to; its later events are refused.
+
+    Args:
+        started_at: when it was seen to run; None where that wasn't seen.
+    """
 
     task: str
     key: LaunchKey
     failure: FailureView | None
+    started_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,5 +253,5 @@ class Finish:
     failure: FailureView | None = None
 
 
-TaskAction = Ask | Launch | Report | Halt | End | Tell | Record | Clean
+TaskAction = Ask | Launch | Report | Halt | Accept | End | Tell | Record | Clean
 Action = TaskAction | Finish

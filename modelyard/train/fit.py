@@ -8,7 +8,9 @@ from modelyard.errors import InputError
 from modelyard.evaluate.catalogue import metrics_for
 from modelyard.models.estimator import Array
 from modelyard.models.families import FAMILIES
+from modelyard.models.family import Family
 from modelyard.models.network import Scale, Shape
+from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.job import FitJob, FitOutcome
 from modelyard.train.network import NetworkFit, NetworkPlan
@@ -34,11 +36,15 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
         Stopped, Diverged, CheckpointFailed, CheckpointUnusable: see ``train.errors``.
     """
     report.phase("loading", False)
-    family = FAMILIES[job.family]
+    family = _family(job)
     recipe = write_recipe(job.experiment, family, job.parameters)
     preprocessor = Preprocessor.fit(job.snapshot.rows("train"), job.snapshot.card)
     fitter = _fit_network if family.network else _fit_trees
     return fitter(job, recipe, preprocessor, report)
+
+
+def _family(job: FitJob) -> Family:
+    return FAMILIES[job.family] if job.code is None else read_family(job.family, job.code.folder)
 
 
 def _examples(job: FitJob, preprocessor: Preprocessor, split: SplitName) -> tuple[Array, Array]:
@@ -72,6 +78,7 @@ def _fit_network(
         seed=job.seed,
         snapshot=job.snapshot.digest,
         scratch=job.scratch,
+        code=job.code,
     )
     device = find_device(job.experiment.resources.gpus)
     validation = to_device(*_examples(job, preprocessor, "validation"), scale, device)
@@ -88,6 +95,7 @@ def _fit_network(
         card=card,
         preprocessor=preprocessor,
         estimator=fitting.estimator(),
+        code=job.code,
     )
 
 

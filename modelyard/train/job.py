@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.code.importing import Code
 from modelyard.contract import Scalar
 from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
@@ -28,6 +29,7 @@ class FitJob:
         epochs: full length; the schedule's horizon.
         scratch: folder for checkpoints on their way to the reporter; made if it isn't there.
         resume: local folder of a checkpoint of the same fit; None starts fresh.
+        code: unpacked, where the family is the user's own code.
     """
 
     snapshot: Snapshot
@@ -38,6 +40,7 @@ class FitJob:
     epochs: int
     scratch: Path
     resume: Path | None = None
+    code: Code | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class FitOutcome:
         parameters: the family's, all of them, as the model was built with.
         metrics: of the validation split, plain names, of the checkpoint that the model is.
         step: epoch of that checkpoint; None for a classical family.
-        card, preprocessor, estimator: what ``pack`` writes.
+        card, preprocessor, estimator, code: what ``pack`` writes.
     """
 
     family: str
@@ -59,6 +62,7 @@ class FitOutcome:
     card: DataCard
     preprocessor: Preprocessor
     estimator: Estimator
+    code: Code | None = None
 
     def pack(self, folder: Path) -> None:
         """Write the model into a folder, see ``models.packed``."""
@@ -69,4 +73,5 @@ class FitOutcome:
             preprocessor=self.preprocessor,
             card=self.card,
             estimator=self.estimator,
+            code=self.code,
         )

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
+from modelyard.code.importing import Code
 from modelyard.contract import Scalar
 from modelyard.errors import InputError
 from modelyard.evaluate.metrics import compute
@@ -27,6 +28,7 @@ from modelyard.models.network import (
     build_module,
     outputs_of,
 )
+from modelyard.models.own_network import check_output
 from modelyard.train import checkpoint
 from modelyard.train.beat import Beat
 from modelyard.train.checkpoint import Checkpoint, Tensors
@@ -52,6 +54,7 @@ class NetworkPlan:
         seed: of weights, dropout and the order of batches.
         snapshot: digest of the data.
         scratch: folder for checkpoints on their way to the reporter.
+        code: where the module comes from, when it is the user's own.
     """
 
     family: str
@@ -64,11 +67,14 @@ class NetworkPlan:
     seed: int
     snapshot: str
     scratch: Path
+    code: Code | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be resumed."""
+        code = {} if self.code is None else {"code": self.code.digest}
         return {
+            **code,
             "family": self.family,
             "parameters": self.parameters,
             "train": self.train.model_dump(mode="json"),
@@ -97,8 +103,10 @@ class NetworkFit:
         self._device = data.features.device
         torch.manual_seed(plan.seed)
         self.module: nn.Module = build_module(
-            plan.family, plan.parameters, plan.shape, plan.train.dropout
+            plan.family, plan.parameters, plan.shape, plan.train.dropout, plan.code
         ).to(self._device)
+        if plan.code is not None:
+            check_output(plan.family, self.module, data.features[:2], plan.shape.outputs)
         self._optimizer = OPTIMISERS[plan.train.optimizer](self.module.parameters(), plan.train)
         self._loss = loss_for(plan.train.loss, plan.task)
         self._shuffle = torch.Generator().manual_seed(plan.seed)

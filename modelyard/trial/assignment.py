@@ -21,6 +21,7 @@ class Assignment:
         server: the intake's base URL, without a slash at the end.
         token: the sweep's token, None where the server asks for none. Never printed.
         scratch: folder of this launch's own; exists.
+        cache: folder that launches of one node share; within ``scratch`` where there is none.
         termination: file for the last message, None where nobody reads one.
     """
 
@@ -28,6 +29,7 @@ class Assignment:
     server: str
     token: str | None
     scratch: Path
+    cache: Path
     termination: Path | None
 
 
@@ -56,6 +58,7 @@ def read_assignment(environ: Mapping[str, str]) -> Assignment:
         server=server,
         token=environ.get(Variable.TOKEN) or None,
         scratch=_folder(Path(scratch)),
+        cache=Path(environ.get(Variable.CACHE) or Path(scratch) / "shared"),
         termination=Path(termination) if termination else None,
     )
 

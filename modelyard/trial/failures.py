@@ -7,6 +7,7 @@ import traceback
 
 import torch
 
+from modelyard.code.importing import place_of
 from modelyard.contract import Exit, Failure
 from modelyard.errors import (
     DigestMismatch,
@@ -60,6 +61,8 @@ def failure_of(error: BaseException) -> Failure:
     text = str(error) or type(error).__name__
     # Our own errors are sentences already; any other needs its type to be understood.
     summary = text if isinstance(error, ModelyardError) else f"{type(error).__name__}: {text}"
+    if not isinstance(error, ModelyardError) and (place := place_of(error)):
+        summary = f"{summary[: SUMMARY_LIMIT - len(place) - 3]} ({place})"
     lines = traceback.format_exception(error)
     return Failure(
         exit=code,

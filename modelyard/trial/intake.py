@@ -6,7 +6,9 @@ import random
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -15,15 +17,20 @@ from modelyard.contract import Document, LaunchKey, Reply
 from modelyard.errors import DigestMismatch, Fenced, ServerRefused, ServerUnreachable
 
 _FENCED = frozenset({409, 410})
+ARTIFACTS_SECONDS = 60.0
+"""How long the server may take for one answer about artifacts: it asks the bucket meanwhile."""
 _PASSING = frozenset({408, 425, 429})
 """Refusals that mean "later", like every 5xx."""
 
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For http:// addresses, which need none: making one takes 20 ms, and it can be shared."""
 
 
+Answer = TypeVar("Answer")
+
+
 class Intake:
-    """A client of the intake. Used by two threads at most, each with its own connection.
+    """A client of the intake. Used by a few threads, each with its own connection.
 
     Args:
         server: base URL.
@@ -37,7 +44,7 @@ class Intake:
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(timeout_seconds, connect=5.0),
             trust_env=False,  # the intake is never behind a proxy
-            verify=True if server.startswith("https://") else _NO_TLS,
+            verify=True if server.startswith("https://") else NO_TLS,
             limits=httpx.Limits(keepalive_expiry=60.0),
         )
 
@@ -64,15 +71,29 @@ class Intake:
             ServerRefused: it knows no such document, or doesn't know us.
             DigestMismatch: it sent another document.
         """
-        deadline = time.monotonic() + patience_seconds
-        backoff = Backoff()
-        while True:
-            try:
-                return self._document(digest)
-            except ServerUnreachable:
-                if time.monotonic() >= deadline:
-                    raise
-                threading.Event().wait(backoff.next_seconds())
+        return _patiently(lambda: self._document(digest), patience_seconds)
+
+    def artifacts(
+        self, key: LaunchKey, verb: str, body: bytes, *, patience_seconds: float
+    ) -> bytes:
+        """Ask about artifacts; see ``store.presigned``.
+
+        Args:
+            body: JSON.
+            patience_seconds: how long to try again while server or bucket are away.
+
+        Returns:
+            The answer's JSON, empty where there is none.
+
+        Raises:
+            Fenced: a newer launch exists, or this one has ended.
+            ServerUnreachable: away for longer.
+            ServerRefused: any other answer.
+        """
+        path = f"/v1/launches/{key.sweep}/{key.task}/{key.number}/artifacts/{verb}"
+        return _patiently(
+            lambda: self._ask("POST", path, body, ARTIFACTS_SECONDS).content, patience_seconds
+        )
 
     def post(self, key: LaunchKey, batch: bytes) -> Reply:
         """Post a batch, given as JSON.
@@ -102,10 +123,18 @@ class Intake:
             )
         return document
 
-    def _ask(self, method: str, path: str, content: bytes | None) -> httpx.Response:
+    def _ask(
+        self, method: str, path: str, content: bytes | None, timeout_seconds: float | None = None
+    ) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
-            answer = self._client.request(method, path, content=content, headers=headers)
+            answer = self._client.request(
+                method,
+                path,
+                content=content,
+                headers=headers,
+                timeout=self._client.timeout if timeout_seconds is None else timeout_seconds,
+            )
         except httpx.TransportError as error:
             raise ServerUnreachable(
                 f"{method} {self._client.base_url}{path}: {type(error).__name__}: {error}"
@@ -118,6 +147,18 @@ class Intake:
         if answer.status_code in _PASSING or answer.status_code >= 500:
             raise ServerUnreachable(message)
         raise ServerRefused(answer.status_code, message)
+
+
+def _patiently(call: Callable[[], Answer], patience_seconds: float) -> Answer:
+    """Call again while the server is away, for a while."""
+    deadline, backoff = time.monotonic() + patience_seconds, Backoff()
+    while True:
+        try:
+            return call()
+        except ServerUnreachable:
+            if time.monotonic() >= deadline:
+                raise
+            threading.Event().wait(backoff.next_seconds())
 
 
 class Backoff:

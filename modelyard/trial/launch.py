@@ -7,16 +7,20 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import NoReturn
 
 from pydantic import ValidationError
 
-from modelyard.contract import Exit, Failure, Phase, TrialResult
+from modelyard.contract import Checkpoint, Document, Exit, Failure, Phase, TrialResult
 from modelyard.errors import Fenced, InputError, ServerRefused
 from modelyard.experiment.model import Experiment
-from modelyard.store.store import join, store_for
+from modelyard.store.folder import FolderStore
+from modelyard.store.store import Store, join, store_for
+from modelyard.train.errors import Stopped
 from modelyard.trial.assignment import Assignment
+from modelyard.trial.background import BackgroundCheckpoints, ForegroundCheckpoints, Keeper
 from modelyard.trial.checkpoints import Checkpoints, Resumption, newest_whole
 from modelyard.trial.facts import peak_memory_bytes, started
 from modelyard.trial.failures import failure_of
@@ -81,11 +85,22 @@ def _try_work(
 def _work(
     assignment: Assignment, intake: Intake, poster: Poster, stopping: Stopping
 ) -> TrialResult:
-    spec = assignment.spec
-    document = intake.document(spec.document, patience_seconds=PATIENCE_SECONDS)
+    document = intake.document(assignment.spec.document, patience_seconds=PATIENCE_SECONDS)
     experiment = _experiment(document.experiment)
     use_threads(experiment.resources.threads)
-    store = store_for(document.store)
+    with _store(assignment, intake, document.store) as store:
+        return _work_in(store, assignment, document, experiment, poster, stopping)
+
+
+def _work_in(
+    store: Store,
+    assignment: Assignment,
+    document: Document,
+    experiment: Experiment,
+    poster: Poster,
+    stopping: Stopping,
+) -> TrialResult:
+    spec = assignment.spec
     resumption = Resumption()
     if spec.resume is not None:
         resumption = newest_whole(store, spec.resume, before=spec.key.number)
@@ -95,7 +110,9 @@ def _work(
     poster.post(Phase(name="loading"))
     begun = time.monotonic()
     task = join(document.store, "sweeps", spec.key.sweep, spec.key.task, str(spec.key.number))
-    result = do_stage(
+    keeper = _keeper(assignment, store, task, poster)
+    result = _kept(
+        keeper,
         Work(
             spec=spec,
             experiment=experiment,
@@ -104,10 +121,9 @@ def _work(
             folder=task,
             scratch=assignment.scratch,
             resume=resumption.folder,
-            reporter=LaunchReporter(
-                poster, stopping, Checkpoints(store, task), experiment.objective[0]
-            ),
-        )
+            code=document.code,
+            reporter=LaunchReporter(poster, stopping, keeper, experiment.objective[0]),
+        ),
     )
     return result.model_copy(
         update={
@@ -115,6 +131,47 @@ def _work(
             "peak_memory_bytes": peak_memory_bytes(),
         }
     )
+
+
+@contextmanager
+def _store(assignment: Assignment, intake: Intake, base: str) -> Iterator[Store]:
+    """A folder is reached by everybody; for a bucket launches have no keys."""
+    if base.startswith("file:"):
+        yield store_for(base)
+        return
+    from modelyard.trial.remote_store import RemoteStore
+
+    store = RemoteStore(
+        intake=intake,
+        key=assignment.spec.key,
+        base=base,
+        cache=assignment.cache,
+        scratch=assignment.scratch / "fetched",
+    )
+    with closing(store):
+        yield store
+
+
+def _keeper(assignment: Assignment, store: Store, task: str, poster: Poster) -> Keeper:
+    checkpoints = Checkpoints(store, task)
+
+    def stored(epoch: int, uri: str) -> None:
+        poster.post(Checkpoint(epoch=epoch, uri=uri))
+
+    if isinstance(store, FolderStore):
+        return ForegroundCheckpoints(checkpoints, stored)
+    return BackgroundCheckpoints(checkpoints, assignment.scratch / "leaving", stored)
+
+
+def _kept(keeper: Keeper, work: Work) -> TrialResult:
+    """Do the work; its checkpoints are stored before anybody hears of its end or its stop."""
+    try:
+        result = do_stage(work)
+    except Stopped:
+        keeper.finish()
+        raise
+    keeper.finish()
+    return result
 
 
 def _experiment(document: dict[str, object]) -> Experiment:

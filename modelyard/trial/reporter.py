@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelyard.contract import Checkpoint, Metrics, Phase, Progress
+from modelyard.contract import Metrics, Phase, Progress
 from modelyard.experiment.model import Objective
 from modelyard.train.reporting import PhaseName
-from modelyard.trial.checkpoints import Checkpoints
+from modelyard.trial.background import Keeper
 from modelyard.trial.poster import Poster
 from modelyard.trial.stopping import Stopping
 
@@ -19,16 +19,16 @@ class LaunchReporter:
     Args:
         poster: takes the events.
         stopping: answers ``should_stop``; trusted with a stop only in phases with steps.
-        checkpoints: takes the checkpoints.
+        keeper: takes the checkpoints, and says so once each is stored.
         objective: decides which checkpoint is the best.
     """
 
     def __init__(
-        self, poster: Poster, stopping: Stopping, checkpoints: Checkpoints, objective: Objective
+        self, poster: Poster, stopping: Stopping, keeper: Keeper, objective: Objective
     ) -> None:
         self._poster = poster
         self._stopping = stopping
-        self._checkpoints = checkpoints
+        self._keeper = keeper
         self._metric = f"validation_{objective.metric}"
         self._sign = 1.0 if objective.goal == "maximize" else -1.0
         self._scores: dict[int, float] = {}
@@ -54,10 +54,9 @@ class LaunchReporter:
         )
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
-        """Store it under this launch's number, then say so."""
+        """Have it stored under this launch's number."""
         best = max(self._scores, key=self._scores.__getitem__, default=None)
-        uri = self._checkpoints.commit(epoch, folder, best)
-        self._poster.post(Checkpoint(epoch=epoch, uri=uri))
+        self._keeper.commit(epoch, folder, best)
 
     def should_stop(self) -> bool:
         """Whether SIGTERM came, or the intake asked."""

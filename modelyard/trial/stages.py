@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.code.archive import ARCHIVE
+from modelyard.code.importing import Code, open_code
+from modelyard.code.reference import Reference
 from modelyard.contract import Stage, TrialResult, TrialSpec
 from modelyard.data.snapshot import Snapshot, open_snapshot
-from modelyard.errors import InputError
+from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
 from modelyard.store.store import Store, join
@@ -29,6 +32,7 @@ class Work:
         folder: URI of this launch's own artifacts.
         scratch: local folder for temporary files.
         resume: local folder of the checkpoint to go on from.
+        code: URI of the committed folder with the user's own code, None without such.
         reporter: told how it goes.
     """
 
@@ -39,6 +43,7 @@ class Work:
     folder: str
     scratch: Path
     resume: Path | None
+    code: str | None
     reporter: Reporter
 
 
@@ -83,6 +88,7 @@ def _prepare(work: Work) -> TrialResult:
 def _fit(work: Work) -> TrialResult:
     from modelyard.train.fit import fit
     from modelyard.train.job import FitJob
+    from modelyard.trial.rebuilt import check_rebuilt
 
     snapshot = _snapshot(work)
     family = resolve(work.experiment, snapshot.card)
@@ -96,12 +102,15 @@ def _fit(work: Work) -> TrialResult:
             epochs=work.spec.epochs or work.experiment.train.epochs,
             scratch=work.scratch / "checkpoints",
             resume=work.resume,
+            code=_code(work, family),
         ),
         work.reporter,
     )
     work.reporter.phase("saving", False)
     packed = work.scratch / "model"
     fitted.pack(packed)
+    if fitted.code is not None:
+        check_rebuilt(packed, fitted, snapshot.rows("validation"))
     chosen = work.experiment.model.family == "auto"
     return TrialResult(
         metrics=fitted.metrics,
@@ -113,6 +122,19 @@ def _fit(work: Work) -> TrialResult:
             "why": choose(snapshot.card)[1] if chosen else f"{family}, as the experiment says",
         },
     )
+
+
+def _code(work: Work, family: str) -> Code | None:
+    """The user's own code, unpacked into this launch's own folder."""
+    if Reference.of(family) is None:
+        return None
+    if work.code is None:
+        raise InputError(f"{family} is own code, and none was sent with the experiment")
+    archive = work.store.fetch(work.code) / ARCHIVE
+    code = open_code(archive, work.scratch / "code")
+    if code.digest != work.code.rsplit("/", 1)[-1]:
+        raise DigestMismatch(f"{archive} is not the code that was sent: its BLAKE3 differs")
+    return code
 
 
 def _evaluate(work: Work) -> TrialResult:

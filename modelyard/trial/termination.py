@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from modelyard.contract import Failure, LaunchKey, TrialResult, Wire
 
@@ -29,6 +29,15 @@ class Termination(Wire):
     step: int | None = None
     model: str | None = None
     failure: str | None = None
+
+
+def read_termination(text: str, key: LaunchKey) -> Termination | None:
+    """The last message of a launch; None where there is none, or another launch's."""
+    try:
+        found = Termination.model_validate_json(text)
+    except ValidationError:  # cut off, or the tail of a log that stands in for it
+        return None
+    return found if found.launch == str(key) else None
 
 
 def write_termination(path: Path | None, key: LaunchKey, body: TrialResult | Failure) -> None:

@@ -178,6 +178,29 @@ class JournalSuite:
         journal.set_owner("aaaaaaaa", None)
         assert journal.lapsed(-1.0) == []
 
+    def test_a_token_opens_one_sweep_until_it_is_replaced(self, journal: Journal) -> None:
+        """A hash leads to its sweep; a newer one of the same sweep makes it void."""
+        again = SweepRequest(experiment={"name": "churn"})
+        journal.create_sweep("bbbbbbbb", again, DOCUMENT)
+        journal.set_token("aaaaaaaa", "h1")
+        journal.set_token("bbbbbbbb", "h2")
+        assert journal.sweep_of_token("h1") == "aaaaaaaa"
+        journal.set_token("aaaaaaaa", "h3")
+        found = [journal.sweep_of_token(hashed) for hashed in ("h1", "h2", "h3")]
+        assert found == [None, "bbbbbbbb", "aaaaaaaa"]
+
+    def test_each_end_of_a_sweep_is_retired_once(self, journal: Journal) -> None:
+        """A sweep is listed from its end until it is retired, and again after its next end."""
+        journal.set_retired("aaaaaaaa")
+        assert journal.unretired() == []
+        journal.update_sweep("aaaaaaaa", state=SweepState.INTERRUPTED)
+        assert journal.unretired() == ["aaaaaaaa"]
+        journal.set_retired("aaaaaaaa")
+        assert journal.unretired() == []
+        journal.update_sweep("aaaaaaaa", state=SweepState.RUNNING)
+        journal.update_sweep("aaaaaaaa", state=SweepState.FAILED)
+        assert journal.unretired() == ["aaaaaaaa"]
+
     def test_a_stage_keeps_its_first_end_until_it_is_restarted(self, journal: Journal) -> None:
         """Begun twice it is one stage; ended twice the first end stays; a failed one restarts."""
         begun = journal.begin_stage("aaaaaaaa", "train")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.store.s3 import S3, place_of
+from modelyard.store.place import place_of
+from modelyard.store.s3 import S3
 from modelyard.store.s3_store import S3Store
 from modelyard.store.store import Store, join
 from tests.contract.store_suite import StoreContract

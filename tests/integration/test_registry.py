@@ -46,14 +46,14 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     return shared_tracking(tmp_path_factory)
 
 
-def sweep(identity: str, name: str, **register_section: Any) -> SweepRow:
+def sweep(identity: str, name: str, project: str = "default", **register_section: Any) -> SweepRow:
     experiment = Experiment.model_validate(
         {"name": name, "data": {"source": "x.csv", "target": "y"}, "register": register_section}
     )
     return SweepRow(
         id=identity,
         name=name,
-        project="default",
+        project=project,
         experiment=experiment.to_document(),
         document="d" * 64,
         state=SweepState.RUNNING,
@@ -234,22 +234,26 @@ def test_an_objective_that_was_not_evaluated_is_said(tracking: Tracking, table: 
         register(tracking, without)
 
 
-def test_a_version_changed_on_disk_is_not_handed_out(tracking: Tracking, table: Packed) -> None:
+def test_a_version_changed_on_disk_is_not_handed_out(
+    tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
     """Each file is what was registered, or nothing is served."""
     register(tracking, candidate(table, "sweep090", "changed", 0.95))
-    folder = versions.version_folder(tracking, "changed", 1)
+    folder = versions.version_folder(tracking, "changed", 1, cache=tmp_path)
     assert json.loads((folder / "example.json").read_text())["dataframe_records"]
     description = folder / "model.json"
     description.write_text(description.read_text() + " ")
     with pytest.raises(DigestMismatch, match=r"model\.json"):
-        versions.version_folder(tracking, "changed", 1)
+        versions.version_folder(tracking, "changed", 1, cache=tmp_path)
 
 
-def test_an_unknown_version_is_named_with_the_known_ones(tracking: Tracking, table: Packed) -> None:
+def test_an_unknown_version_is_named_with_the_known_ones(
+    tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
     """The error lists what there is."""
     register(tracking, candidate(table, "sweep100", "known", 0.95))
     with pytest.raises(InputError, match="no version 7; there are: 1"):
-        versions.version_folder(tracking, "known", 7)
+        versions.version_folder(tracking, "known", 7, cache=tmp_path)
     assert versions.versions(tracking, "never-heard-of") == []
 
 

@@ -19,7 +19,7 @@ class Intake:
     launch, the stop to send. ``wait_for`` blocks until something was recorded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.status = 200
         self.token: str | None = None
         self.interval_seconds = 0.0
@@ -28,9 +28,9 @@ class Intake:
         self.documents: dict[str, Document] = {}
         self.batches: dict[str, list[Batch]] = defaultdict(list)
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer((host, 0), _handler(self))
         self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.address = f"http://{host}:{self._server.server_port}"
 
     def add(self, document: Document) -> str:
         """Serve a document; returns its digest."""
@@ -76,9 +76,9 @@ class Intake:
 
 
 @contextmanager
-def running_intake() -> Iterator[Intake]:
+def running_intake(host: str = "127.0.0.1") -> Iterator[Intake]:
     """An intake on a free port of this machine."""
-    intake = Intake()
+    intake = Intake(host)
     thread = threading.Thread(target=intake.serve, name="intake")
     thread.start()
     try:

@@ -17,7 +17,8 @@ from modelyard.sweep.winner import choose_winner
 from modelyard.sweep.world import LaunchView, Policy, TaskView
 
 KEY = LaunchKey(sweep="abcdefgh", task="0", number=1)
-ROW = LaunchRow(key=KEY, spec=TrialSpec(key=KEY, stage=Stage.TRIAL, document="d"), created_at=100.0)
+SPEC = TrialSpec(key=KEY, stage=Stage.TRIAL, document="d")
+ROW = LaunchRow(key=KEY, spec=SPEC, created_at=100.0, started_at=100.0)
 POLICY = Policy(trials=1, parallel=1, trial_seconds=5000.0)
 
 

@@ -126,15 +126,6 @@ def test_json_says_errors_as_a_document(
     assert [m["path"] for m in json.loads(out)["mistakes"]] == ["budget.trials"]
 
 
-def test_the_cluster_is_refused_as_not_yet_supported(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """--on cluster is never ignored."""
-    code, _, err = call(monkeypatch, capsys, "run", "x.yaml", "--on", "cluster")
-
-    assert (code, "not supported yet" in err) == (2, True)
-
-
 @pytest.mark.parametrize("command", ["status", "trials", "leaderboard", "logs", "cancel"])
 def test_an_unused_home_is_said(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

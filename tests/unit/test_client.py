@@ -108,6 +108,36 @@ def test_events_reconnect_with_the_cursor() -> None:
     assert asked == [f"/v1/events?after={n}&sweep=aaaaaaaa" for n in (0, 2, 2)]
 
 
+def test_a_gateway_before_a_server_that_is_replaced_is_borne() -> None:
+    """502 to 504 are answered for a pod that comes back; a refusal of our own is not waited for."""
+    answers: list[Reply] = [
+        (503, {}, b"<html>"),
+        (502, {}, b""),
+        answered(view(SweepState.COMPLETE)),
+    ]
+
+    with played(lambda *_: answers.pop(0)) as address, Client(address) as client:
+        assert [one.state for one in client.follow("aaaaaaaa")] == [SweepState.COMPLETE]
+    with (
+        played(lambda *_: (404, {}, b'{"error": "no sweep"}')) as address,
+        Client(address) as client,
+        pytest.raises(ServerRefused, match="no sweep"),
+    ):
+        next(client.follow("aaaaaaaa"))
+
+
+def test_somebody_else_at_the_address_is_no_server_of_ours() -> None:
+    """A page of somebody else's, or a gateway without our server behind it, is not our health."""
+    for status in (200, 404, 503):
+        reply: Reply = (status, {}, b"<html>hello</html>")
+        with (
+            played(lambda *_, reply=reply: reply) as address,
+            Client(address, remote=True) as client,
+            pytest.raises(ServerUnreachable, match="no Modelyard server"),
+        ):
+            client.health()
+
+
 def test_follow_yields_each_change_until_the_end() -> None:
     """Views come when something changed; a poll without news yields nothing."""
     asked: list[dict[str, str]] = []

@@ -17,6 +17,7 @@ from modelyard.data.source import read
 from modelyard.data.split import Parts
 from modelyard.errors import DataError
 from modelyard.experiment.model import Data
+from modelyard.experiment.places import SETS
 from tests.support.published import (
     idx,
     sgml,
@@ -54,7 +55,7 @@ def refusal(name: str) -> str:
 
 def test_every_set_has_a_reader() -> None:
     """What can be downloaded can be read, and the other way round."""
-    assert set(READERS) == set(PUBLISHED)
+    assert set(READERS) == set(PUBLISHED) == set(SETS)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))

@@ -156,7 +156,7 @@ def test_missing_files(tmp_path: Path) -> None:
     assert ".csv, .tsv, .parquet, .npz" in refusal(tmp_path / "notes.txt")
     with pytest.raises(DataError, match="there is no folder"):
         read("nowhere/a.csv", tmp_path)
-    with pytest.raises(DataError, match="s3:// is not supported yet"):
+    with pytest.raises(DataError, match="which the prepare stage reads"):
         read("s3://bucket/a.csv", tmp_path)
 
 

@@ -94,6 +94,15 @@ def test_the_programs_own_words_and_the_traceback_are_kept() -> None:
     }
 
 
+def test_a_bug_names_the_command_that_shows_it() -> None:
+    """The remedy can be pasted."""
+    failure = classify(ROW, job(exit_code=1))
+    assert failure is not None
+    assert failure.resolution == (
+        f"`modelyard logs {ROW.key.sweep} {ROW.key.task}` shows its traceback."
+    )
+
+
 def ended(row: LaunchRow, at: float, **seen: object) -> LaunchRow:
     return replace(row, ended_at=at, failure=classify(row, job(**seen)))
 

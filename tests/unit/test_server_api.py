@@ -18,7 +18,8 @@ from modelyard.contract import Document, Reply, Stop
 from modelyard.server.app import create_app, without_port
 from modelyard.server.changes import Changes
 from modelyard.server.core import Core
-from modelyard.server.lifecycle import Ending, build
+from modelyard.server.ending import Ending
+from modelyard.server.parts import build
 from modelyard.settings import Settings
 from tests.unit.serverkit import GONE, add_launch, add_sweep, batch, experiment, open_journal, step
 

@@ -35,7 +35,7 @@ def trial(number: int, state: TrialState, *values: float) -> TrialRow:
 def launch(task: int, begun: float, ended: float | None, number: int = 1) -> LaunchRow:
     key = LaunchKey(sweep=SWEEP, task=str(task), number=number)
     spec = TrialSpec(key=key, stage=Stage.TRIAL, document="d")
-    return LaunchRow(key=key, spec=spec, created_at=begun, ended_at=ended)
+    return LaunchRow(key=key, spec=spec, created_at=begun, started_at=begun, ended_at=ended)
 
 
 def view(
@@ -135,6 +135,22 @@ def test_running_trials_show_their_newest_metrics() -> None:
     )
 
     assert (seen.metrics, seen.step, seen.epochs) == ({"validation_accuracy": 0.7}, 3, 20)
+
+
+def test_waiting_trials_are_told_by_reason() -> None:
+    """A sweep shows what its trials wait for, each reason once behind how many, most first."""
+    rows = [trial(number, TrialState.WAITING) for number in range(3)]
+    words = {
+        "0": "ImagePull: no such tag",
+        "1": "Unschedulable: no GPU",
+        "2": "Unschedulable: no GPU",
+    }
+    seen = views.trial_views(sweep(), trials=rows, launches=[], latest={}, now=0.0, waiting=words)
+
+    assert views.waiting_lines(seen) == (
+        "2 trials wait: Unschedulable: no GPU",
+        "1 trial waits: ImagePull: no such tag",
+    )
 
 
 def test_an_ended_sweep_stands_still() -> None:

@@ -411,7 +411,8 @@ def test_three_equal_bugs_stop_the_sweep(tmp_path: Path) -> None:
 
 
 def test_a_configuration_error_charges_no_trial_and_can_be_mended(tmp_path: Path) -> None:
-    """The sweep stops with the trial's own sentence; restarted, the same trials run."""
+    """The sweep stops with the trial's own sentence, which is no note that would stay when it
+    goes on; restarted, the same trials run."""
 
     def script(program: Program) -> Evidence:
         program.post(Failure(exit=Exit.CONFIGURATION, summary="no column 'age'"))
@@ -421,6 +422,7 @@ def test_a_configuration_error_charges_no_trial_and_can_be_mended(tmp_path: Path
         finish, _ = run(of, script)
         assert (finish.outcome, finish.message) == (Outcome.FAILED, "no column 'age'")
         assert set(of.trials()) == {TrialState.WAITING}
+        assert "no column 'age'" not in of.journal.sweep(SWEEP).notes
         of.journal.restart_stage(SWEEP, "sweep")
         assert run(of)[0].outcome is Outcome.COMPLETE
         assert of.trials() == [TrialState.COMPLETE] * 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelyard.contract import Scalar
+from modelyard.experiment.catalogue import Family
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import is_own_code
 from modelyard.experiment.rules.case import Case, Mistakes, listing
@@ -24,13 +25,13 @@ def check_family(case: Case) -> Mistakes:
 
 def _family(case: Case) -> Mistakes:
     name, catalogue = case.experiment.model.family, case.catalogue
-    if name == "auto" or is_own_code(name):
-        return
+    if name == "auto" or (is_own_code(name) and name not in catalogue.families):
+        return  # what is wrong with own code is found by who reads it
     valid = ("auto", *catalogue.fitting())
     if name not in catalogue.families:
         yield case.mistake(
             ("model", "family"),
-            f"there is no family {name!r}; there are {listing(valid)}",
+            f"there is no family {name!r}; there are {listing(valid)}{_own_form(name)}",
             valid=valid,
         )
     elif name not in valid:
@@ -42,18 +43,24 @@ def _family(case: Case) -> Mistakes:
         )
 
 
+def _own_form(name: str) -> str:
+    """How own code is named, to somebody who tried to."""
+    return "; your own code is written file.py:Class" if {":", "."} & set(name) else ""
+
+
 def _parameters(case: Case) -> Mistakes:
     family = case.catalogue.family
     if family is None:
         return
     valid = tuple(family.parameters)
+    yield from _without_value(case, family)
     for name, value in case.experiment.model.parameters.items():
         loc = ("model", "parameters", name)
         parameter = family.parameters.get(name)
         if parameter is None:
             yield case.mistake(
                 loc,
-                f"{family.name} has no parameter {name!r}; it has {listing(valid)}",
+                f"{family.name} has no parameter {name!r}; it has {listing(valid) or 'none'}",
                 value=name,
                 valid=valid,
             )
@@ -62,6 +69,20 @@ def _parameters(case: Case) -> Mistakes:
         elif name in (case.experiment.search.space or {}):
             yield case.mistake(
                 loc, f"{name!r} is searched by search.space as well; keep one of the two"
+            )
+
+
+def _without_value(case: Case, family: Family) -> Mistakes:
+    """Parameters without a default that not every trial would be given."""
+    space = case.experiment.search.space or {}
+    given = {*case.experiment.model.parameters, *(n for n, p in space.items() if not p.when)}
+    for name, parameter in family.parameters.items():
+        if parameter.required and name not in given:
+            yield case.mistake(
+                ("model", "parameters"),
+                f"{family.name} has no default for {name}, so each trial needs a value: write it "
+                "here, or search it",
+                value=name,
             )
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Family, FamilyParameter
 from modelyard.experiment.keys import Loc
-from modelyard.experiment.model import Train
+from modelyard.experiment.model import Train, is_own_code
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import SEARCHABLE, is_possible, last_step
@@ -55,6 +55,8 @@ def _dimension(case: Case, name: str, parameter: Parameter) -> Mistakes:
 
 def _name(case: Case, name: str) -> Mistakes:
     family = case.catalogue.family
+    if family is None and is_own_code(case.experiment.model.family):
+        return  # whose names couldn't be read, which is a mistake of its own
     valid = _names(case, family)
     if name in valid:
         return
@@ -63,9 +65,9 @@ def _name(case: Case, name: str) -> Mistakes:
     hint = f" ({listing(owners)} has it)" if owners else ""
     if family is None:
         text = f"no family has a parameter {name!r}"
-    elif name in SEARCHABLE:
+    elif name in SEARCHABLE and not family.network:
         text = f"{family.name} is fitted in one go and takes no notice of train.{name}"
-    elif name in Train.model_fields:
+    elif name in Train.model_fields and name not in family.unread:
         text = f"train.{name} can't be searched"
     else:
         text = f"{family.name} has no parameter {name!r}{hint}"
@@ -76,7 +78,9 @@ def _name(case: Case, name: str) -> Mistakes:
 def _names(case: Case, family: Family | None) -> tuple[str, ...]:
     """What a space may name."""
     if family is not None:
-        return (*family.parameters, *(SEARCHABLE if family.network else ()))
+        of_train = SEARCHABLE if family.network else ()
+        read = tuple(name for name in of_train if name not in family.unread)
+        return tuple(dict.fromkeys((*family.parameters, *read)))
     every = [name for f in case.catalogue.families.values() for name in f.parameters]
     return tuple(dict.fromkeys((*every, *SEARCHABLE)))
 

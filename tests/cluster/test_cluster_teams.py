@@ -1,0 +1,59 @@
+"""What one team's namespace may see of another's: nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.cluster import namespace
+from tests.support.installation import Installation, kubectl
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def stranger(installation: Installation) -> Iterator[str]:  # noqa: ARG001
+    """A service account of another namespace, as kubectl names it."""
+    with namespace("modelyard-other") as other:
+        yield f"system:serviceaccount:{other}:default"
+
+
+@pytest.mark.parametrize("what", ["secrets", "jobs.batch", "pods", "pods/log"])
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "delete"])
+def test_another_namespace_may_do_nothing_here(
+    installation: Installation, stranger: str, verb: str, what: str
+) -> None:
+    """A request in its name is refused by the API server itself."""
+    with pytest.raises(AssertionError, match="forbidden|no"):
+        installation.kubectl("auth", "can-i", verb, what, f"--as={stranger}")
+
+
+def test_the_server_may_do_nothing_in_another_namespace(stranger: str) -> None:
+    """Its Role holds where a team let it in, and nowhere else."""
+    other = stranger.split(":")[2]
+    with pytest.raises(AssertionError):
+        kubectl(
+            *("-n", other, "auth", "can-i", "create", "jobs.batch"),
+            "--as=system:serviceaccount:modelyard:modelyard",
+        )
+
+
+@pytest.mark.parametrize("path", ["/v1/sweeps", "/v1/models/digits", "/v1/events", "/docs"])
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_without_the_key_the_server_says_nothing(
+    installation: Installation, path: str, key: str | None
+) -> None:
+    """401, and no word of what is there."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    answer = httpx.get(f"{installation.address}{path}", headers=headers, trust_env=False)
+
+    assert answer.status_code == 401
+
+
+def test_the_bucket_is_closed_to_strangers(installation: Installation) -> None:
+    """Without keys there is neither a list nor an object."""
+    for path in ("/modelyard", "/modelyard/?list-type=2"):
+        assert httpx.get(f"{installation.s3}{path}", trust_env=False).status_code == 403
