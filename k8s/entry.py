@@ -29,6 +29,7 @@ class Entry:
         pod_gone: that pod is gone.
         terminating_since: when the pod was first seen on its way out.
         warning: reason and message of the newest warning event.
+        read_at: when to look for such an event again.
         log_tail: the last lines, once they were asked for.
         searched: the API server was asked for its pod, and has none.
         stopped: it is to end, on our own wish.
@@ -48,6 +49,7 @@ class Entry:
     pod_gone: bool = False
     terminating_since: float | None = None
     warning: tuple[str, str] = ("", "")
+    read_at: float = 0.0
     log_tail: str | None = None
     searched: bool = False
     stopped: bool = False

@@ -19,8 +19,10 @@ LOG = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 WORDLESS_SECONDS = 2.0
 """How long a launch may wait without a word before the events are read."""
-EVENTS_SECONDS = 3.0
-"""Between two looks at the events of a namespace."""
+EVENTS_SECONDS, LONGEST_EVENTS_SECONDS = 3.0, 60.0
+"""Until they are read again: as long as it has waited already, within these bounds."""
+WARNINGS = "type=Warning,reason!=FailedScheduling"
+"""Field selector of the events that matter: what the scheduler says is in the pod as well."""
 
 _WORDLESS = ("", "ContainerCreating", "FailedCreate", "QuotaExceeded")
 """Reasons for waiting that only an event explains."""
@@ -45,7 +47,6 @@ class Upkeep:
         self._api = api
         self._ledger = ledger
         self._create = create
-        self._read_at: dict[str, float] = {}
         self._wake = asyncio.Event()
 
     def freed(self, namespace: str) -> None:
@@ -85,9 +86,7 @@ class Upkeep:
             elif _wordless(entry, now):
                 wordless.add(entry.namespace)
         for namespace in wordless:
-            if now >= self._read_at.get(namespace, 0.0):
-                self._read_at[namespace] = now + EVENTS_SECONDS
-                await self._read_events(namespace)
+            await self._read_events(namespace, now)
 
     async def _try_again(self, entry: Entry) -> None:
         try:
@@ -105,15 +104,17 @@ class Upkeep:
             self._ledger.pod_seen(pod)
         self._ledger.judge(entry)
 
-    async def _read_events(self, namespace: str) -> None:
+    async def _read_events(self, namespace: str, now: float) -> None:
         """Give each launch that waits the newest warning about its Job or pod."""
-        events, _ = await self._api.list("events", namespace, fieldSelector="type=Warning")
+        events, _ = await self._api.list("events", namespace, fieldSelector=WARNINGS)
         newest: dict[str, Json] = {}
         for event in sorted(events, key=_when):
             newest[event["involvedObject"].get("uid", "")] = event
         for entry in list(self._ledger.entries.values()):
             if entry.namespace != namespace or entry.ended:
                 continue
+            pause = max(EVENTS_SECONDS, now - entry.since)
+            entry.read_at = now + min(pause, LONGEST_EVENTS_SECONDS)
             about = newest.get(entry.pod["metadata"]["uid"] if entry.pod else entry.uid)
             if about is not None:
                 entry.warning = (about.get("reason", ""), about.get("message", ""))
@@ -138,7 +139,7 @@ def _wordless(entry: Entry, now: float) -> bool:
         bool(entry.uid)
         and told.phase is JobPhase.WAITING
         and told.evidence.reason in _WORDLESS
-        and now - entry.since > WORDLESS_SECONDS
+        and now >= max(entry.read_at, entry.since + WORDLESS_SECONDS)
     )
 
 

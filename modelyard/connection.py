@@ -164,7 +164,8 @@ class Connection:
         return (
             f"the Modelyard server at {_without_password(self.address)} {what} "
             "MODELYARD_API_KEY; whoever installed it has it in the Secret modelyard-api-key "
-            "(kubectl get secret modelyard-api-key -o jsonpath='{.data.api-key}' | base64 -d)"
+            "(kubectl -n modelyard get secret modelyard-api-key "
+            "-o jsonpath='{.data.api-key}' | base64 -d)"
         )
 
 

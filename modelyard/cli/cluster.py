@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import yaml
 from pydantic import SecretStr
 
 from modelyard.client import REMOTE_PATIENCE_SECONDS, Client
@@ -59,7 +60,7 @@ def _forwarded() -> Iterator[tuple[str, str]]:
     way = forward(found.namespace, SERVICE, PORT, context=found.context)
     try:
         address = way.__enter__()
-    except InputError as error:
+    except (InputError, yaml.YAMLError) as error:
         raise InputError(
             "no cluster is known: set MODELYARD_SERVER to the address of its Modelyard server and "
             f"MODELYARD_API_KEY to its key, or KUBECONFIG to a kubeconfig ({error})"

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, delete, insert, select
 
 from modelyard.api import Desired, FailureView, Owner, SweepRequest, SweepState
 from modelyard.contract import Batch, Document, LaunchKey, Stop, TrialSpec
-from modelyard.errors import Fenced
 from modelyard.journal import events, launches, lease, stages, sweeps, trials
 from modelyard.journal.database import Database
 from modelyard.journal.migrate import migrate
@@ -277,7 +276,7 @@ class Journal:
             has no say any more.
         """
         with self._writing() as (connection, now):
-            return [_append(connection, now, key, batch) for key, batch in batches]
+            return [*events.append(connection, now, batches)]
 
     def events(
         self, after: int, *, sweep: str | None = None, task: str | None = None, limit: int = 1000
@@ -304,10 +303,3 @@ class Journal:
         with self._writing() as (connection, _):
             connection.execute(delete(cursors).where(cursors.c.reader == reader))
             connection.execute(insert(cursors).values(reader=reader, value=value))
-
-
-def _append(connection: Connection, now: float, key: LaunchKey, batch: Batch) -> int | Exception:
-    try:
-        return events.append(connection, now, key, batch)
-    except Fenced as refusal:
-        return refusal

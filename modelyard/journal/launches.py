@@ -95,24 +95,26 @@ def end(
     )
 
 
-def change(connection: Connection, key: LaunchKey, **values: object) -> None:
-    """Write what events told of a launch."""
-    here = {"of": key.sweep, "named": key.task, "numbered": key.number}
-    connection.execute(_change(tuple(values)), values | here)
-
-
 @cache
-def _change(names: tuple[str, ...]) -> Update:
-    # Made once for each set of columns: most posts change the beat alone.
+def changing(names: tuple[str, ...]) -> Update:
+    """Writes what events told of launches: columns by these names, of those that ``named`` names.
+
+    Made once for each set of columns: most posts change the beat alone.
+    """
     return (
         update(launches)
         .where(
             launches.c.sweep == bindparam("of"),
-            launches.c.task == bindparam("named"),
+            launches.c.task == bindparam("of_task"),
             launches.c.number == bindparam("numbered"),
         )
         .values({name: bindparam(name) for name in names})
     )
+
+
+def named(key: LaunchKey) -> dict[str, Any]:
+    """Which launch ``changing`` is to change."""
+    return {"of": key.sweep, "of_task": key.task, "numbered": key.number}
 
 
 def _is(key: LaunchKey) -> tuple[ColumnElement[bool], ...]:

@@ -91,6 +91,7 @@ def engine_arguments(url: URL, *, connections: int) -> dict[str, Any]:
         "max_overflow": 2 * connections,
         "pool_timeout": POOL_SECONDS,
         "hide_parameters": True,  # errors are logged
+        "executemany_mode": "values_plus_batch",  # many rows in one round trip
         "use_native_hstore": False,  # it would ask for it at each connect
         "connect_args": {
             "application_name": "modelyard",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelyard.api import FailureView, StageState
-from modelyard.contract import Stage, Variable
+from modelyard.contract import LaunchKey, Stage, Variable
 from modelyard.errors import Interrupted, ModelyardError
 from modelyard.executor import Executor, JobPhase
 from modelyard.experiment.model import Experiment
@@ -82,6 +82,7 @@ class Stages:
         )
         self._watch: asyncio.Task[None] | None = None
         self._running: dict[str, Controller] = {}
+        self._unwanted: set[LaunchKey] = set()
 
     def start(self) -> None:
         """Follow the executor; its fork server and Optuna are up before the first trial."""
@@ -102,16 +103,19 @@ class Stages:
         Launches are left where a controller died of an error, or the server with it. They get
         their grace, so this is to be called again until it says true.
         """
+        await self._board.synced()
         if sweep in self._running:
             return False
-        jobs = self._board.jobs(sweep).values()
-        for job in jobs:
+        jobs = self._board.jobs(sweep)
+        for key, job in jobs.items():
             if job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED):
-                await self._board.clean(job.key)
-            else:
-                await self._board.stop(job.key)
+                await self._board.clean(key)
+            elif key not in self._unwanted:
+                self._unwanted.add(key)
+                await self._board.stop(key)
         if jobs:
             return False
+        self._unwanted = {key for key in self._unwanted if key.sweep != sweep}
         await self._board.retire(sweep)
         return True
 

@@ -7,6 +7,7 @@ of ours holds a key or a signed URL.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -254,6 +255,7 @@ def _make(attempts: int, read_seconds: float) -> Any:
     import boto3
     from botocore.config import Config
 
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found the keys
     session = boto3.session.Session()
     return session.client(
         "s3",

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic, thread_time
 from typing import Any
 
 from modelyard.api import Desired
-from modelyard.contract import Batch, Event, LaunchKey, Metrics, Stop, TrialSpec
-from modelyard.executor import Job
+from modelyard.contract import Batch, Event, LaunchKey, Stop, TrialSpec
 from modelyard.journal.journal import Journal
-from modelyard.journal.rows import EventRow, LaunchRow
 from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
+from modelyard.sweep.memory import Memory
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.plan import plan
-from modelyard.sweep.sightings import Sightings
-from modelyard.sweep.work import Task, Work
+from modelyard.sweep.work import Work
 from modelyard.sweep.world import (
     Accept,
     Action,
@@ -35,11 +33,9 @@ from modelyard.sweep.world import (
     Finish,
     Halt,
     Launch,
-    LaunchView,
     Record,
     Report,
     TaskAction,
-    TaskView,
     Tell,
     World,
 )
@@ -89,14 +85,7 @@ class Reconciler:
         self._journal = journal
         self._board = board
         self._boundary = boundary
-        self._rows: dict[str, dict[int, LaunchRow]] = {}
-        self._reports: dict[str, dict[int, float]] = {}
-        self._pruned: set[str] = set()
-        self._settled: dict[str, TaskView] = {}
-        self._signalled: set[LaunchKey] = set()
-        self._sightings = Sightings()
-        self._heard = False
-        self._cursor = 0
+        self._memory = Memory(metric=work.metric)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._launching: set[str] = set()
         self._fault: BaseException | None = None
@@ -110,8 +99,7 @@ class Reconciler:
 
     def stop_for(self, key: LaunchKey) -> Stop | None:
         """Why a launch is to end, from memory: what the intake's reply carries."""
-        row = self._rows.get(key.task, {}).get(key.number)
-        return None if row is None else row.stop
+        return next((one.stop for one in self._memory.rows(key.task) if one.key == key), None)
 
     async def run(self) -> Finish:
         """Reconcile until nothing is left to do.
@@ -125,7 +113,7 @@ class Reconciler:
         unlisten = self._board.listen(self._sweep, self._changed.set)
         try:
             for row in await patiently(self._journal.launches, self._sweep):
-                self._keep(row)
+                self._memory.keep(row)
             return await self._reconcile()
         finally:
             unlisten()
@@ -162,80 +150,27 @@ class Reconciler:
     async def _observe(self) -> tuple[World, Desired]:
         # Jobs before the journal: a job that is seen to have ended has posted all it had to say.
         jobs = self._board.jobs(self._sweep)
-        news = await patiently(self._journal.news, self._sweep, self._cursor)
-        for row in news.launches:
-            self._keep(row)
-        for event in news.events:
-            self._note(event)
-        self._sightings.see(jobs.values(), news.now)
+        news = await patiently(self._journal.news, self._sweep, self._memory.cursor)
+        self._memory.learn(news, jobs.values())
         world = World(
             now=news.now,
             started_at=self._started_at,
-            ran=self._heard or self._sightings.ran,
-            tasks=tuple(self._view(task, jobs) for task in self._work.tasks()),
+            ran=self._memory.ran,
+            tasks=tuple(
+                self._memory.view(task, jobs, launching=task.task in self._launching)
+                for task in self._work.tasks()
+            ),
         )
         return world, news.desired
-
-    def _note(self, event: EventRow) -> None:
-        self._cursor = max(self._cursor, event.id)
-        metric = self._work.metric
-        if metric is not None and isinstance(event.body, Metrics) and metric in event.body.values:
-            known = self._reports.setdefault(event.key.task, {})
-            # The first value of a step stays: a resumed launch repeats what it had done.
-            known.setdefault(event.body.step, event.body.values[metric])
-
-    def _keep(self, row: LaunchRow) -> None:
-        """Take in a row, unless what is known is newer than what was read."""
-        self._heard = self._heard or row.started_at is not None
-        rows = self._rows.setdefault(row.key.task, {})
-        known = rows.get(row.key.number)
-        if known is not None and known.ended_at is not None:
-            return
-        if known is not None and known.stop is not None:
-            row = replace(row, stop=known.stop, stop_at=known.stop_at)
-        rows[row.key.number] = row
-
-    def _view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
-        settled = self._settled.get(task.task)
-        if settled is not None and not any(one.row.key in jobs for one in settled.launches):
-            return settled
-        view = self._new_view(task, jobs)
-        if view.settled:
-            self._settled[task.task] = view
-        return view
-
-    def _new_view(self, task: Task, jobs: Mapping[LaunchKey, Job]) -> TaskView:
-        steps = self._reports.get(task.task, {})
-        if task.told is not None:
-            steps.clear()
-        rows = self._rows.get(task.task, {})
-        return TaskView(
-            task=task.task,
-            told=task.told,
-            recorded=task.recorded,
-            launches=tuple(
-                self._launch_view(row, jobs.get(row.key)) for _, row in sorted(rows.items())
-            ),
-            reports=tuple(sorted(s for s in steps.items() if s[0] > task.reported)),
-            prune=task.task in self._pruned,
-            launching=task.task in self._launching,
-        )
-
-    def _launch_view(self, row: LaunchRow, job: Job | None) -> LaunchView:
-        return LaunchView(
-            row=row,
-            job=job,
-            signalled=row.key in self._signalled,
-            waiting_since=self._sightings.waiting_since(row.key),
-            running_since=self._sightings.running_since(row.key),
-        )
 
     def _start_all(self, actions: list[Action], settling: frozenset[str]) -> None:
         """Start what can be; while slots are being filled, nothing competes with that."""
         filling = bool(self._launching) or any(isinstance(one, Launch) for one in actions)
         launches: list[Launch] = []
         for action in actions:
-            if isinstance(action, Finish) or action.task in settling | self._busy.keys():
+            if isinstance(action, Finish):
+                continue
+            if action.task in settling or action.task in self._busy:
                 continue
             if isinstance(action, Launch):
                 launches.append(action)
@@ -268,7 +203,7 @@ class Reconciler:
                 await self._work.ask(action.task)
             case Report():
                 if await self._work.report(action.task, action.values):
-                    self._pruned.add(action.task)
+                    self._memory.pruned.add(action.task)
             case Halt():
                 await self._halt(action)
             case Accept():
@@ -297,7 +232,7 @@ class Reconciler:
             key = LaunchKey(sweep=self._sweep, task=action.task, number=action.number)
             specs.append(self._work.spec(key))
         for row in await patiently(self._journal.commit_launches, specs):
-            self._keep(row)
+            self._memory.keep(row)
         await asyncio.gather(*map(self._launch_one, actions, specs))
 
     async def _launch_one(self, action: Launch, spec: TrialSpec) -> None:
@@ -313,7 +248,7 @@ class Reconciler:
         Their ends are written down before the next launch is made, so that the same key always
         gives the same hosts.
         """
-        earlier = (row for n, row in self._rows[key.task].items() if n < key.number)
+        earlier = (row for row in self._memory.rows(key.task) if row.key.number < key.number)
         failures = (row.failure for row in earlier if row.failure is not None)
         hosts = {
             str(failure.evidence["host"])
@@ -335,8 +270,8 @@ class Reconciler:
         await self._refresh(action.key)
         self._boundary(action, "between")
         await self._board.stop(action.key)
-        self._signalled.add(action.key)
+        self._memory.signalled.add(action.key)
 
     async def _refresh(self, key: LaunchKey) -> None:
         for row in await patiently(self._journal.launches, key.sweep, key.task):
-            self._keep(row)
+            self._memory.keep(row)

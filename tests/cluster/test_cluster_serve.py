@@ -49,9 +49,8 @@ def serve(space: str, image: str, model: Path) -> None:
         image,
         args=["--model", "/model", "--name", NAME, "--version", str(VERSION)],
         readinessProbe={"httpGet": {"path": "/readyz", "port": PORT}, "periodSeconds": 1},
-        volumeMounts=[{"name": "model", "mountPath": "/model", "readOnly": True}],
+        volumes={"/model": {"configMap": {"name": NAME, "items": items}}},
     )
-    spec["volumes"] = [{"name": "model", "configMap": {"name": NAME, "items": items}}]
     pods.start(space, NAME, spec, app=NAME)
 
 

@@ -286,6 +286,34 @@ class JournalSuite:
         assert journal.get_cursor("recorder") == every[-1].id
         assert journal.get_cursor("nobody") == 0
 
+    def test_batches_of_one_call_are_stored_in_their_order(self, journal: Journal) -> None:
+        """Several of one task in a group: what an earlier one brought decides about the later."""
+        for number in (1, 2):
+            journal.commit_launch(spec(key(number=number)))
+        journal.commit_launch(spec(key("7")))
+        journal.commit_launch(spec(key("train")))
+        answers = journal.append(
+            [
+                (key(number=2), batch(metrics(1), Checkpoint(epoch=1, uri="file:///1"))),
+                (key("7"), batch(metrics(1))),
+                (key(number=1), batch(metrics(1))),
+                (key(number=2), batch(metrics(1))),
+                (key("train"), batch(TrialResult())),
+                (key(number=2), batch(metrics(2), TrialResult(), start=3)),
+                (key("nosuch"), batch(metrics(1))),
+            ]
+        )
+        refused = [isinstance(answer, Fenced) for answer in answers]
+        assert refused == [False, False, True, False, False, False, True]
+        assert [answer for answer in answers if isinstance(answer, int)] == [2, 1, 2, 1, 4]
+        events = journal.events(0, task="0")
+        assert [event.sequence for event in events] == [1, 2, 3, 4]
+        rows = {row.key: row for row in journal.launches("aaaaaaaa")}
+        assert rows[key(number=2)].result is not None
+        assert rows[key(number=2)].checkpoint == 1
+        assert rows[key(number=1)].beat_at is None
+        assert rows[key("train")].result is not None
+
     def test_a_launch_learns_from_its_events(self, journal: Journal) -> None:
         """Phase, newest checkpoint, what it said of its failure, and its result are on its row."""
         journal.commit_launch(spec(key()))

@@ -11,8 +11,20 @@ RUN_SECONDS = 180
 PYTHON = ("python", "-P", "-c")
 
 
-def confined(image: str, *, command: tuple[str, ...] = (), **container: Any) -> dict[str, Any]:
-    """The spec of a pod with one container under the trials' user, its root files read-only."""
+def confined(
+    image: str,
+    *,
+    command: tuple[str, ...] = (),
+    volumes: dict[str, dict[str, Any]] | None = None,
+    **container: Any,
+) -> dict[str, Any]:
+    """The spec of a pod with one container under the trials' user, its root files read-only.
+
+    Args:
+        volumes: sources by the path where they are mounted, beside an empty ``/tmp``.
+        container: further fields of the container.
+    """
+    mounted = {"/tmp": {"emptyDir": {}}, **(volumes or {})}
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -34,8 +46,15 @@ def confined(image: str, *, command: tuple[str, ...] = (), **container: Any) -> 
                     "capabilities": {"drop": ["ALL"]},
                     "readOnlyRootFilesystem": True,
                 },
+                "volumeMounts": [
+                    {"name": f"volume-{number}", "mountPath": path}
+                    for number, path in enumerate(mounted)
+                ],
                 **container,
             }
+        ],
+        "volumes": [
+            {"name": f"volume-{number}", **source} for number, source in enumerate(mounted.values())
         ],
     }
 
@@ -58,6 +77,6 @@ def run(namespace: str, name: str, image: str, program: str) -> str:
     waited = ("wait", f"pod/{name}", ended, f"--timeout={RUN_SECONDS}s")
     kubectl("-n", namespace, *waited, seconds=RUN_SECONDS + 30)
     printed = kubectl("-n", namespace, "logs", name)
-    phase = kubectl("-n", namespace, "get", "pod", name, "-o", "jsonpath={.status.phase}")
-    assert phase == "Succeeded", printed
+    code = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
+    assert kubectl("-n", namespace, "get", "pod", name, "-o", code) == "0", printed
     return printed

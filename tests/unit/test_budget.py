@@ -79,6 +79,23 @@ def test_waiting_for_a_place_is_not_silence() -> None:
     assert overdue(task, 4000.0, POLICY) is None
 
 
+def test_limits_count_from_when_a_launch_ran() -> None:
+    """After hours of waiting it has its whole time and patience, as it does over launches."""
+    row = replace(ROW, started_at=None)
+    running = Job(key=KEY, spec_digest="d", phase=JobPhase.RUNNING)
+    unheard = LaunchView(row=row, job=running, running_since=9000.0)
+    assert overdue(TaskView(task="0", launches=(unheard,)), 9899.0, POLICY) is None
+    assert overdue(TaskView(task="0", launches=(unheard,)), 9900.0, POLICY) is Stop.HUNG
+    fitting = replace(row, started_at=9000.0, beat_at=9000.0, phase="fitting")
+    task = TaskView(task="0", launches=(LaunchView(row=fitting, job=running),))
+    assert overdue(task, 13999.0, POLICY) is None
+    assert overdue(task, 14000.0, POLICY) is Stop.TIMED_OUT
+    earlier = LaunchView(row=replace(ROW, started_at=200.0, ended_at=1200.0))
+    twice = TaskView(task="0", launches=(earlier, *task.launches))
+    assert overdue(twice, 12999.0, POLICY) is None
+    assert overdue(twice, 13000.0, POLICY) is Stop.TIMED_OUT
+
+
 def test_only_time_in_which_trials_ran_is_charged() -> None:
     """Overlapping launches count once, and a night in between not at all."""
     rows = [

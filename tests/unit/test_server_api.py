@@ -258,6 +258,26 @@ def test_a_long_poll_waits_for_a_change(tmp_path: Path) -> None:
     served(tmp_path, scenario)
 
 
+def test_a_long_poll_ends_when_only_the_reason_for_waiting_changed(tmp_path: Path) -> None:
+    """Nothing was stored, yet whoever follows learns what the scheduler says now."""
+    words = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+
+    async def scenario(http: httpx.AsyncClient, core: Core) -> None:
+        made = await create(http)
+        core.journal.begin_stage(made.id, "prepare")
+        path = f"/v1/sweeps/{made.id}"
+        tag = (await http.get(path)).headers["etag"]
+        headers = {"If-None-Match": tag, "Prefer": "wait=20"}
+
+        asked = asyncio.create_task(http.get(path, headers=headers))
+        core.journal.set_waiting(made.id, {"prepare": words})
+        stages = SweepView.model_validate_json((await asked).content).stages
+
+        assert [stage.waiting for stage in stages] == [words]
+
+    served(tmp_path, scenario)
+
+
 def test_two_runs_of_one_study(tmp_path: Path) -> None:
     """Continuing what runs is refused with the pid of whose it is."""
 

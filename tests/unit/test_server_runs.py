@@ -247,3 +247,34 @@ def test_what_has_ended_is_not_continued(tmp_path: Path) -> None:
         assert (refused.status_code, len(wire.runs)) == (409, 2)
 
     served(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        ("sklearn:iris", False),
+        ("upload:" + "0" * 64 + "/x.csv", False),
+        ("/data/x.csv", False),
+        ("/other/x.csv", True),
+        ("x.csv", True),
+    ],
+)
+def test_a_path_that_no_pod_has_is_refused(tmp_path: Path, source: str, refused: bool) -> None:
+    """In a cluster a file is uploaded, in a bucket or on a mounted volume: the mistake says so."""
+    volume = {"mount_path": "/data", "persistentVolumeClaim": {"claimName": "d"}}
+
+    async def scenario(_: httpx.AsyncClient, core: Core, __: PrefectWire) -> None:
+        settings = core.settings.model_copy(update={"executor": "kubernetes"})
+        asked = experiment(data={"source": source, "target": "y"}, resources={"volumes": [volume]})
+        answer = await _asked(replace(core, settings=settings), asked)
+
+        assert answer.status_code == (422 if refused else 200), answer.text
+        assert ("mount its volume by resources.volumes" in answer.text) == refused
+
+    served(tmp_path, scenario)
+
+
+async def _asked(core: Core, asked: dict[str, Any]) -> httpx.Response:
+    transport = httpx.ASGITransport(create_app(core), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4300") as http:
+        return await http.post("/v1/runs", json={"experiment": asked})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modelyard.api import Desired, StageState, SweepState, SweepView, TrialState
@@ -124,6 +126,53 @@ def test_front_of_several_objectives() -> None:
     trials = [trial(n, TrialState.COMPLETE, *values) for n, values in enumerate(points)]
 
     assert view(row, trials, []).front == (0, 1)
+
+
+def test_time_in_which_a_launch_waited_is_not_the_trials() -> None:
+    """An hour in the queue and ten seconds of work are ten seconds, in the mean too."""
+    waited = replace(launch(0, 1000, 4610), started_at=4600.0)
+    never = replace(launch(1, 1000, None), started_at=None)
+
+    seen = view(
+        sweep(),
+        [trial(0, TrialState.COMPLETE, 0.5), trial(1, TrialState.WAITING)],
+        [waited, never],
+        now=5000.0,
+    )
+
+    assert seen.mean_trial_seconds == pytest.approx(10.0)
+    assert seen.best is not None
+    assert seen.best.seconds == pytest.approx(10.0)
+
+
+def test_what_a_trial_waits_for_is_shown_until_it_ended() -> None:
+    """The scheduler's own words; of the sweep stage too while no trial runs."""
+    words = {"0": "insufficient nvidia.com/gpu", "1": "old words", "prepare": "exceeded quota"}
+    stages = [
+        StageRow(sweep=SWEEP, stage=name, state=StageState.RUNNING, started_at=1000.0)
+        for name in ("prepare", "sweep")
+    ]
+    trials = [trial(0, TrialState.WAITING), trial(1, TrialState.COMPLETE, 0.5)]
+
+    def shown(*more: TrialRow) -> SweepView:
+        return views.sweep_view(
+            sweep(),
+            trials=[*trials, *more],
+            launches=[],
+            stages=stages,
+            latest={},
+            waiting=words,
+            cursor=0,
+            now=1100.0,
+        )
+
+    seen = views.trial_views(
+        sweep(), trials=trials, launches=[], latest={}, waiting=words, now=1100.0
+    )
+    assert [one.waiting for one in seen] == [words["0"], ""]
+    assert [stage.waiting for stage in shown().stages] == [words["prepare"], words["0"]]
+    busy = shown(trial(2, TrialState.RUNNING))
+    assert [stage.waiting for stage in busy.stages] == [words["prepare"], ""]
 
 
 def test_running_trials_show_their_newest_metrics() -> None:

@@ -38,6 +38,7 @@ from modelyard.sweep.controller import SweepController, space_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.stage import StageController, StageOrder
 from modelyard.sweep.world import Finish, Outcome, TaskAction
+from modelyard.trial.termination import Termination
 
 SWEEP = "abcdefgh"
 DEADLINE_SECONDS = 60.0
@@ -302,6 +303,43 @@ def test_a_killed_trial_resumes_from_its_folder(tmp_path: Path) -> None:
         assert first.spec.resume is None
         assert second.spec.resume == f"file:///store/sweeps/{SWEEP}/0"
         assert second.spec.inputs == {"snapshot": "file:///snap"}
+
+
+def test_the_next_launch_avoids_the_node_that_failed_it(tmp_path: Path) -> None:
+    """A pull that failed on one node: launch 2 stays away from it, and every later one too."""
+    avoided = []
+
+    def script(program: Program) -> Evidence:
+        avoided.append(program.request.placement.avoid)
+        if program.key.number == 3:
+            return complete(program)
+        return Evidence(reason="ForkServerLost", host=f"n{program.key.number}")
+
+    with house(tmp_path, budget={"trials": 1, "parallel": 1}) as of:
+        assert run(of, script)[0].outcome is Outcome.COMPLETE
+        assert avoided == [(), ("n1",), ("n1", "n2")]
+
+
+def test_a_last_message_is_stored_as_the_result(tmp_path: Path) -> None:
+    """A trial that ended while the intake was away isn't run again."""
+
+    def script(program: Program) -> Evidence:
+        left = Termination(launch=str(program.key), metrics={"accuracy": 0.75}, model="file:///m")
+        return Evidence(exit_code=Exit.STOPPED, termination=left.model_dump_json())
+
+    with house(tmp_path, budget={"trials": 2, "parallel": 2}) as of:
+        finish, executor = run(of, script)
+        assert finish.outcome is Outcome.COMPLETE
+        assert len(executor.started) == 2
+        assert [row.values for row in of.journal.trials(SWEEP)] == [(0.75,), (0.75,)]
+        assert of.stage("sweep").outcome["model"] == "file:///m"
+
+
+def test_keys_that_only_a_cluster_follows_are_said(tmp_path: Path) -> None:
+    """On this machine they change nothing, and a note names them."""
+    with house(tmp_path, resources={"queue": "gpus"}, budget={"trials": 1}) as of:
+        run(of)
+        assert any("resources.queue" in note for note in of.journal.sweep(SWEEP).notes)
 
 
 def test_each_way_to_end_is_told_as_the_table_says(tmp_path: Path) -> None:
