@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     deployment: str = Field(
         "pipeline/cluster", description="Prefect deployment whose flow runs lead a cluster's runs."
     )
+    datasets: Path | None = Field(
+        None,
+        description="Folder of published datasets, one folder each; `datasets` in the home when "
+        "unset.",
+    )
     lease_seconds: float = Field(10.0, gt=0, description="Age at which a server's lease is void.")
     owner_seconds: float = Field(
         3.0, gt=0, description="Silence after which the run that owns a sweep counts as gone."
@@ -90,6 +95,11 @@ class Settings(BaseSettings):
     def paths(self) -> Paths:
         """The files under ``home``."""
         return Paths(self.home.expanduser().absolute())
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Where published datasets lie, a folder for each by its name."""
+        return (self.datasets or self.paths.datasets).expanduser().absolute()
 
     @property
     def journal_url(self) -> str:
@@ -140,6 +150,7 @@ class Paths:
         self.services = home / "services"
         self.logs = home / "logs"
         self.scratch = home / "scratch"
+        self.datasets = home / "datasets"
         self.cache = home / "cache"
         self.uploads = home / "uploads"
         self.models = home / "models"

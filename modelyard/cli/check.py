@@ -219,6 +219,8 @@ def describe_card(card: DataCard) -> str:
     """Size and kind of the data in one phrase."""
     if card.kind == "image":
         return f"{card.rows:,} images of {' × '.join(map(str, card.shape))}"
+    if card.kind == "text":
+        return f"{card.rows:,} texts"
     missing = sum(column.missing for column in card.columns)
     categories = sum(column.type == "category" for column in card.columns)
     return (

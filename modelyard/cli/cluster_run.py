@@ -17,7 +17,7 @@ from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
 from modelyard.code.sending import send
-from modelyard.errors import ServerUnreachable
+from modelyard.errors import InputError, ServerUnreachable
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import UPLOADED, is_mounted, is_path
 from modelyard.settings import Settings
@@ -97,6 +97,11 @@ def with_uploaded_source(client: Client, experiment: Experiment, display: Displa
     if not is_path(source) or is_mounted(source, experiment.resources.volumes):
         return experiment
     path = Path(source)
+    if path.is_dir():
+        raise InputError(
+            f"data.source: {source} is a folder, and folders aren't uploaded; put it on a volume "
+            "that the cluster mounts (resources.volumes) and give its path there"
+        )
     display.say(f"sending {path.name} ({path.stat().st_size:,} bytes) unless it is there")
     digest = client.upload(path, path.name)
     data = experiment.data.model_copy(update={"source": f"{UPLOADED}{digest}/{path.name}"})

@@ -24,6 +24,9 @@ APP = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+DATA = typer.Typer(help="Published datasets.", no_args_is_help=True, rich_markup_mode=None)
+APP.add_typer(DATA, name="data")
+
 
 class Target(StrEnum):
     """Where a run's trials are."""
@@ -212,6 +215,17 @@ def rollback(
     from modelyard.cli.steer import rollback_command
 
     rollback_command(name, json_output, on)
+
+
+@DATA.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="The set, as in data.source.", show_default=False)],
+    json_output: Json = False,
+) -> None:
+    """Download a published set, such as mnist or kepler."""
+    from modelyard.cli.data import get_command
+
+    get_command(name, json_output)
 
 
 @APP.command()

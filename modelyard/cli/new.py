@@ -18,6 +18,7 @@ from modelyard.errors import DataError, InputError
 from modelyard.experiment import yaml12
 from modelyard.experiment.keys import nearest
 from modelyard.experiment.model import Data
+from modelyard.experiment.places import is_path
 from modelyard.experiment.schema import TITLE, experiment_schema
 
 FOLDER = Path(__file__).parent / "templates"
@@ -161,7 +162,7 @@ def _refuse_existing(file: Path, force: bool) -> None:
 def _relative(data: Path, file: Path) -> str:
     """The source as it stands in the file: relative to the file's folder."""
     text = str(data)
-    if text.startswith("sklearn:") or "://" in text:
+    if not is_path(text):
         return text
     return os.path.relpath(os.path.abspath(data.expanduser()), file.absolute().parent)
 

@@ -63,7 +63,8 @@ def base_environment(settings: Settings) -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(("PREFECT_", "MLFLOW_")) and key not in CLUSTER
     }
-    return {**kept, "MODELYARD_HOME": str(settings.paths.home)}
+    home, datasets = str(settings.paths.home), str(settings.datasets_folder)
+    return {**kept, "MODELYARD_HOME": home, "MODELYARD_DATASETS": datasets}
 
 
 def prefect_environment(paths: Paths, address: str) -> dict[str, str]:

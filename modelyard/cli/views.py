@@ -47,6 +47,24 @@ class NewView(Wire):
     next: str
 
 
+class DataView(Wire):
+    """A published set that lies in its folder.
+
+    Args:
+        name: of the set.
+        folder: that it is read from.
+        downloaded: files that came over the network.
+        there: files that were there already.
+        unchecked: downloaded files for which nobody publishes a checksum.
+    """
+
+    name: str
+    folder: str
+    downloaded: tuple[str, ...] = ()
+    there: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+
 class PredictView(Wire):
     """Predictions for the rows of a file, in their order.
 

@@ -12,7 +12,7 @@ class ColumnCard(BaseModel):
 
     Args:
         name: as it stands in the source.
-        type: number or category; what rows to predict for must hold.
+        type: number, category or text; what rows to predict for must hold.
         missing: cells without a value.
         unique: distinct values, missing ones not counted.
         date: the cells are ISO 8601 dates or times; their numbers are days since 1970-01-01.
@@ -21,7 +21,7 @@ class ColumnCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    type: Literal["number", "category"]
+    type: Literal["number", "category", "text"]
     missing: int
     unique: int
     date: bool = False
@@ -31,21 +31,22 @@ class DataCard(BaseModel):
     """What one look at the source tells; JSON-able, and kept with snapshot and model.
 
     Args:
-        kind: table or image.
+        kind: table, image or text.
         task: classification or regression.
         rows: rows of the source.
-        columns: those that are learnt from, in the order of the source; () for images.
+        columns: those that are learnt from, in the order of the source; () for images, and one
+            for texts.
         target: the column to predict.
         classes: in the order of their numbers; () for regression.
         class_counts: rows of each class; {} for regression.
-        shape: height, width, channels of an image; () for tables.
+        shape: height, width, channels of an image; () for others.
         ignored: columns of the source that are not learnt from, the target not among them.
         notes: what was noticed, in whole sentences for the user.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["table", "image"]
+    kind: Literal["table", "image", "text"]
     task: Literal["classification", "regression"]
     rows: int
     columns: tuple[ColumnCard, ...] = ()

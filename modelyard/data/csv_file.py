@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TextIO
 
@@ -35,26 +36,32 @@ class Texts:
     header_lines: int
 
 
-def read_texts(path: Path, title: str) -> Texts:
+def read_texts(path: Path, title: str, *, comments: bool = False) -> Texts:
     """All cells of a CSV file, of what training learns from as of what is to be predicted.
 
     Separated by commas, or by ``;``, tabs or ``|`` where the first line has no comma.
+
+    Args:
+        path: the file.
+        title: what messages call it.
+        comments: lines before the names that begin with ``#`` are passed over.
 
     Raises:
         DataError: names the line, and the column where one is at fault.
     """
     if found := sniff(path):
         raise DataError(f"{title} is not CSV: it is {found}")
-    names, separator, lines = _header(path, title)
+    skipped = _comment_lines(path) if comments else 0
+    names, separator, lines = _header(path, title, skipped)
     cells = _cells(path, title, names, separator, lines)
     if cells.num_rows == 0:
         raise DataError(f"{title} has no rows, only its first line with {len(names)} names")
     return Texts(cells=cells, separator=separator, header_lines=lines)
 
 
-def read_csv(path: Path, title: str) -> Table:
+def read_csv(path: Path, title: str, *, comments: bool = False) -> Table:
     """All columns of a CSV file; the types are found from the cells. See ``read_texts``."""
-    texts = read_texts(path, title)
+    texts = read_texts(path, title, comments=comments)
     cells, separator, lines = texts.cells, texts.separator, texts.header_lines
     in_step = _lines(path) - lines == cells.num_rows
     said = {"\t": "tabs"}.get(separator, repr(separator))
@@ -66,18 +73,18 @@ def read_csv(path: Path, title: str) -> Table:
     )
 
 
-def _header(path: Path, title: str) -> tuple[tuple[str, ...], str, int]:
+def _header(path: Path, title: str, skipped: int) -> tuple[tuple[str, ...], str, int]:
     """Names, separator, and how many lines they take."""
     try:
         with _open(path) as file:
-            first = next((line for line in file if line.strip()), "")
+            first = next((line for line in islice(file, skipped, None) if line.strip()), "")
             separator = next((s for s in ",;\t|" if s in first), ",")
             file.seek(0)
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(islice(file, skipped, None), delimiter=separator)
             names = next((tuple(cell.strip() for cell in row) for row in reader if row), ())
-            lines = reader.line_num
+            lines = skipped + reader.line_num
     except csv.Error as error:
-        raise DataError(f"{title}, line 1 can't be read as CSV: {error}") from error
+        raise DataError(f"{title}, line {skipped + 1} can't be read as CSV: {error}") from error
     for name in names:
         _refuse_bytes(name, f"{title}, line {lines}")
     if not any(names):
@@ -105,18 +112,18 @@ def _cells(path: Path, title: str, names: tuple[str, ...], separator: str, lines
             ),
         )
     except pa.ArrowInvalid as error:
-        _explain(path, title, names, separator)
+        _explain(path, title, names, separator, lines)
         raise DataError(f"{title} can't be read as CSV: {error}") from error
 
 
-def _explain(path: Path, title: str, names: tuple[str, ...], separator: str) -> None:
+def _explain(path: Path, title: str, names: tuple[str, ...], separator: str, lines: int) -> None:
     """Find the line that Arrow stumbled over: its own row numbers count otherwise."""
-    line = 0
+    line = lines
     with _open(path) as file:
-        reader = csv.reader(file, delimiter=separator)
+        reader = csv.reader(islice(file, lines, None), delimiter=separator)
         try:
             for row in reader:
-                start, line = line + 1, reader.line_num
+                start, line = line + 1, lines + reader.line_num
                 for name, cell in zip(names, row, strict=False):
                     _refuse_bytes(cell, f"{title}, line {start}, column {name!r}")
                 if row and len(row) != len(names):
@@ -141,6 +148,12 @@ def _refuse_bytes(text: str, where: str) -> None:
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         raw = text.encode("utf-8", "surrogateescape")
         raise DataError(f"{where} is not UTF-8: {raw[:60]!r}; save the file as UTF-8")
+
+
+def _comment_lines(path: Path) -> int:
+    """Lines at the start of a file that begin with ``#``."""
+    with _open(path) as file:
+        return sum(1 for _ in takewhile(lambda line: line.startswith("#"), file))
 
 
 def _lines(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.data.card import ColumnCard, DataCard
-from modelyard.data.notes import notes_on, notes_on_classes
+from modelyard.data.notes import notes_on, notes_on_classes, notes_on_texts
 from modelyard.data.rows import Column, Rows
 from modelyard.data.source import read
-from modelyard.data.table import Table, flatten
+from modelyard.data.table import Table, flatten, listed
 from modelyard.data.target import read_target
+from modelyard.data.texts import Texts
 from modelyard.errors import DataError
-from modelyard.experiment.model import Data
+from modelyard.experiment.model import By, Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +29,16 @@ class Dataset:
         card: what is known of it.
         rows: what is learnt from.
         target: (n,) int64 class index, or float64.
-        by: the column of ``data.split.by``, None where rows are split freely.
+        grouping: what must not be torn apart, as the file says or else as the source does; None
+            where rows are split freely.
+        by: the column of that.
     """
 
     table: Table
     card: DataCard
     rows: Rows
     target: NDArray[Any]
+    grouping: By | None
     by: Column | None
 
 
@@ -53,12 +57,16 @@ def load(data: Data, base: Path, file: Path | None = None) -> Dataset:
     kind = _kind(data, table)
     name = _target_name(data, table)
     target = read_target(table, name)
-    by = _by(data, table)
+    grouping = data.split.by or (By(group=table.groups) if table.groups else None)
+    by = _by(grouping, table)
     for i, dropped in enumerate(data.drop):
         table.column(dropped, f"data.drop.{i}")
     if kind == "table" and table.images is not None:
         table = _as_table(table)
-    cards = _cards(table, kind, ignored={name, *data.drop, *_by_names(data), ""})
+    ignored = {name, *data.drop, *_names(grouping), *table.unlearnt, ""}
+    if kind == "text" and table.texts is None:
+        table = _as_texts(table, ignored)
+    cards = _cards(table, kind, ignored)
     class_counts = {
         name: int(np.count_nonzero(target.values == index))
         for index, name in enumerate(target.classes)
@@ -78,32 +86,37 @@ def load(data: Data, base: Path, file: Path | None = None) -> Dataset:
             *target.notes,
             *notes_on_classes(name, class_counts),
             *_notes_on_ignored(data, table),
-            *notes_on(table, cards),
+            *notes_on(table, cards if kind == "table" else {}),
+            *notes_on_texts(table),
         ),
     )
+    columns = cards if kind == "table" else ()
     rows = Rows(
-        columns={column: _finite(table.columns[column]) for column in cards}, images=table.images
+        columns={column: _finite(table.columns[column]) for column in columns},
+        images=table.images,
+        texts=table.texts,
     )
-    return Dataset(table=table, card=card, rows=rows, target=target.values, by=by)
+    return Dataset(
+        table=table, card=card, rows=rows, target=target.values, grouping=grouping, by=by
+    )
 
 
-def _kind(data: Data, table: Table) -> Literal["table", "image"]:
-    if data.kind == "text":
+def _kind(data: Data, table: Table) -> Literal["table", "image", "text"]:
+    found: Literal["table", "image", "text"] = (
+        "image" if table.images is not None else "text" if table.texts is not None else "table"
+    )
+    # Pixels can be taken as columns, and one column of a table as texts.
+    fitting = {"image": ("image", "table"), "text": ("text",), "table": ("table", "text")}[found]
+    if data.kind is not None and data.kind not in fitting:
+        holds = {"image": "images", "text": "texts", "table": "a table"}
         raise DataError(
-            "data.kind text is not supported yet; table and image are",
+            f"{table.title} holds {holds[found]}, not {holds[data.kind]}; images are a folder with "
+            "a folder for each class, or an array (n, H, W) or (n, H, W, C) of an NPZ file",
             key="data.kind",
-            value="text",
-            valid=("table", "image"),
+            value=data.kind,
+            valid=fitting,
         )
-    if data.kind == "image" and table.images is None:
-        raise DataError(
-            f"{table.title} holds a table, not images; images are arrays (n, H, W) or "
-            "(n, H, W, C) of an NPZ file",
-            key="data.kind",
-            value="image",
-            valid=("table",),
-        )
-    return data.kind or ("image" if table.images is not None else "table")
+    return data.kind or found
 
 
 def _target_name(data: Data, table: Table) -> str:
@@ -124,15 +137,14 @@ def _target_name(data: Data, table: Table) -> str:
     return name
 
 
-def _by_names(data: Data) -> tuple[str, ...]:
-    by = data.split.by
+def _names(by: By | None) -> tuple[str, ...]:
     return () if by is None else tuple(name for name in (by.group, by.time) if name is not None)
 
 
-def _by(data: Data, table: Table) -> Column | None:
+def _by(by: By | None, table: Table) -> Column | None:
     """The column that the split goes by: each row must have a value there."""
-    for name in _by_names(data):
-        word = "time" if data.split.by and data.split.by.time else "group"
+    for name in _names(by):
+        word = "time" if by and by.time else "group"
         column = table.column(name, f"data.split.by.{word}")
         rows = np.flatnonzero(column.missing)
         if len(rows):
@@ -157,17 +169,40 @@ def _by(data: Data, table: Table) -> Column | None:
 
 def _as_table(table: Table) -> Table:
     assert table.images is not None
-    return Table(
-        title=table.title,
+    return replace(
+        table,
         columns={**flatten(table.images), **table.columns},
-        target=table.target,
+        images=None,
         notes=(*table.notes, "Images are taken as a table, a column for each pixel."),
     )
+
+
+def _as_texts(table: Table, ignored: set[str]) -> Table:
+    """A table whose one column that is left holds texts."""
+    names = [name for name in table.columns if name not in ignored]
+    if len(names) != 1:
+        raise DataError(
+            f"{table.title} has {len(names)} columns to learn from ({listed(names) or 'none'}); "
+            "data.kind text takes one column of texts: drop the others",
+            key="data.drop",
+            valid=tuple(names),
+        )
+    column = table.columns[names[0]]
+    if column.categories is None:
+        raise DataError(
+            f"{table.title}, column {names[0]!r} holds numbers, not texts; leave data.kind out",
+            key="data.kind",
+            value="text",
+        )
+    cells = ("" if cell is None else str(cell) for cell in column.cells())
+    return replace(table, texts=Texts.of(names[0], cells))
 
 
 def _cards(table: Table, kind: str, ignored: set[str]) -> dict[str, ColumnCard]:
     if kind == "image":
         return {}
+    if table.texts is not None:
+        return {table.texts.name: _text_card(table.texts)}
     cards = {
         name: _card(name, column) for name, column in table.columns.items() if name not in ignored
     }
@@ -178,6 +213,11 @@ def _cards(table: Table, kind: str, ignored: set[str]) -> dict[str, ColumnCard]:
             key="data.drop",
         )
     return cards
+
+
+def _text_card(texts: Texts) -> ColumnCard:
+    empty = int(np.count_nonzero(texts.bytes == 0))
+    return ColumnCard(name=texts.name, type="text", missing=empty, unique=len(set(texts)))
 
 
 def _card(name: str, column: Column) -> ColumnCard:
@@ -207,6 +247,6 @@ def _notes_on_ignored(data: Data, table: Table) -> list[str]:
     notes = []
     if "" in table.columns:
         notes.append("A column has no name, an index perhaps; it is not learnt from.")
-    for name in _by_names(data):
+    for name in _names(data.split.by):
         notes.append(f"Column {name!r} decides the split and is not learnt from.")
     return notes

@@ -40,6 +40,16 @@ def notes_on_classes(target: str, counts: Mapping[str, int]) -> Iterator[str]:
         )
 
 
+def notes_on_texts(table: Table) -> Iterator[str]:
+    """Sentences on the sizes of texts."""
+    if table.texts is None:
+        return
+    sizes = table.texts.bytes
+    yield f"Texts have {int(np.median(sizes)):,} bytes in the middle, {int(sizes.max()):,} at most."
+    if len(empty := np.flatnonzero(sizes == 0)):
+        yield f"Texts without anything in them: {table.where(empty)}."
+
+
 def _missing(table: Table, columns: Mapping[str, Column]) -> Iterator[str]:
     counts = {name: int(np.count_nonzero(c.missing)) for name, c in columns.items()}
     said = [

@@ -17,6 +17,9 @@ LEAST = 3
 def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
     """Rows of the training (sampled), validation and test part.
 
+    A test part that the source itself publishes stays what it is, so that figures can be
+    compared with those of others; validation rows are then taken from its training part.
+
     Raises:
         DataError: a class has too few rows, or there are too few groups or times.
     """
@@ -29,17 +32,63 @@ def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
             f"{dataset.table.title} has {dataset.card.rows} rows; training, validation and test "
             f"need {LEAST} at least"
         )
-    if split.by is None:
+    if dataset.table.parts is not None:
+        parts = _published(dataset, data, strata, seed)
+    elif dataset.grouping is None:
         _refuse_small_classes(dataset)
         parts = by_row(strata, shares, seed)
-    elif split.by.group is not None:
-        parts = by_group(_groups(dataset, split.by.group), strata, shares, seed)
+    elif dataset.grouping.group is not None:
+        groups = _groups(dataset, dataset.grouping.group, np.arange(dataset.card.rows), LEAST)
+        parts = by_group(groups, strata, shares, seed)
     else:
-        parts = _by_time(dataset, str(split.by.time), shares)
+        parts = _by_time(dataset, str(dataset.grouping.time), shares)
     _refuse_unlearnt(dataset, classes, parts)
     if data.sample < 1:
         parts = parts._replace(train=sample(parts.train, classes, data.sample, seed))
     return parts
+
+
+def _published(dataset: Dataset, data: Data, strata: Indices, seed: int) -> Parts:
+    """The source's own test part, and validation rows where it has none of its own."""
+    table, split = dataset.table, data.split
+    assert table.parts is not None
+    train, validation, test = (np.flatnonzero(table.parts == part) for part in range(3))
+    if len(validation):
+        return Parts(train, validation, test)
+    if dataset.grouping is not None and dataset.grouping.time is not None:
+        raise DataError(
+            f"{table.title} comes with a test part of its own, so it can't be split by time; "
+            "leave data.split.by out",
+            key="data.split.by.time",
+            value=dataset.grouping.time,
+        )
+    share = split.validation / (split.train + split.validation)
+    if dataset.grouping is not None:
+        groups = _groups(dataset, str(dataset.grouping.group), train, 2)
+        _, kinds = np.unique(strata[train], return_inverse=True)
+        parts = by_group(groups, kinds.astype(np.int64), (1 - share, share), seed)
+        return Parts(train[parts.train], train[parts.validation], test)
+    _refuse_single(dataset, train)
+    validation = sample(train, strata, share, seed)
+    return Parts(np.setdiff1d(train, validation), validation, test)
+
+
+def _refuse_single(dataset: Dataset, train: Indices) -> None:
+    """A class needs a row to learn from and one to validate on."""
+    card = dataset.card
+    if not card.classes:
+        return
+    counts = np.bincount(dataset.target[train], minlength=len(card.classes))
+    single = np.flatnonzero(counts == 1)
+    if len(single):
+        rows = train[dataset.target[train] == single[0]]
+        raise DataError(
+            f"{dataset.table.title}, target {card.target!r}: class {card.classes[single[0]]!r} has "
+            f"one row in the training part ({dataset.table.where(rows)}); it needs 2, one of them "
+            "for validation. Add rows of it, or leave it out",
+            key="data.target",
+            value=card.classes[single[0]],
+        )
 
 
 def _classes(dataset: Dataset) -> Indices:
@@ -65,13 +114,14 @@ def _refuse_small_classes(dataset: Dataset) -> None:
     )
 
 
-def _groups(dataset: Dataset, name: str) -> Indices:
+def _groups(dataset: Dataset, name: str, rows: Indices, least: int) -> Indices:
+    """Group of each of some rows, from 0."""
     assert dataset.by is not None
-    distinct, groups = np.unique(dataset.by.values, return_inverse=True)
-    if len(distinct) < LEAST:
+    distinct, groups = np.unique(dataset.by.values[rows], return_inverse=True)
+    if len(distinct) < least:
         raise DataError(
             f"{dataset.table.title}, column {name!r} has {len(distinct)} different values; a "
-            f"split by group needs {LEAST} at least, as no group is torn apart",
+            f"split by group needs {least} at least, as no group is torn apart",
             key="data.split.by.group",
             value=name,
         )

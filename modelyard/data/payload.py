@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from modelyard.data.encoders import CategoryEncoder, NumberEncoder
 from modelyard.data.rows import Column, Rows
 from modelyard.data.table import listed, nearest
+from modelyard.data.texts import Texts
 from modelyard.data.values import MISSING, date, days, number, plain
 from modelyard.errors import SchemaMismatch
 
@@ -56,6 +57,21 @@ def images_of(payload: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     if len(bad):
         raise SchemaMismatch("", f"row {bad[0] + 1} has a pixel that is NaN or infinite")
     return images.reshape(-1, *shape).astype(np.float32)
+
+
+def texts_of(payload: Any, name: str, ignored: frozenset[str]) -> Texts:
+    """Texts from strings, records, columns or an array; see ``Preprocessor.parse``."""
+    if isinstance(payload, np.ndarray):
+        payload = payload.reshape(-1).tolist() if payload.size == len(payload) else payload
+    if isinstance(payload, Mapping):
+        cells = _of_columns(payload, [name], ignored)[name]
+    elif isinstance(payload, str | bytes) or not isinstance(payload, Sequence):
+        raise SchemaMismatch("", f"texts are a list of strings or records, not {_type(payload)}")
+    elif any(isinstance(row, Mapping) for row in payload) or not payload:
+        cells = _of_records(payload, [name], ignored)[name]
+    else:
+        cells = list(payload)
+    return Texts.of(name, (text or "" for text in _read(name, cells, _text, "a text")))
 
 
 def _columns_of_array(array: NDArray[Any], names: list[str]) -> dict[str, list[Any]]:

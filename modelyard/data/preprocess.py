@@ -11,8 +11,9 @@ from pydantic import Field
 
 from modelyard.data.card import DataCard
 from modelyard.data.encoders import CategoryEncoder, Encoder, ImageEncoder, NumberEncoder
-from modelyard.data.payload import images_of, rows_of
+from modelyard.data.payload import images_of, rows_of, texts_of
 from modelyard.data.rows import Rows
+from modelyard.data.tokens import LENGTH, WORDS, TextEncoder
 
 ColumnEncoder: TypeAlias = Annotated[NumberEncoder | CategoryEncoder, Field(discriminator="kind")]
 
@@ -25,20 +26,34 @@ class Preprocessor(Encoder):
 
     Args:
         format: of this JSON.
-        columns: one encoder a column, in the order of the card; () for images.
-        images: encoder of the images; None for tables.
+        columns: one encoder a column, in the order of the card; () for images and texts.
+        images: encoder of the images; None for others.
+        text: encoder of the texts; None for others.
         ignored: names of the source that rows to predict may hold and that are not looked at.
     """
 
     format: Literal[1] = 1
     columns: tuple[ColumnEncoder, ...] = ()
     images: ImageEncoder | None = None
+    text: TextEncoder | None = None
     ignored: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, rows: Rows, card: DataCard) -> Preprocessor:
-        """Fit to the rows of the training part, and to no others."""
+    def fit(
+        cls, rows: Rows, card: DataCard, *, words: int = WORDS, length: int = LENGTH
+    ) -> Preprocessor:
+        """Fit to the rows of the training part, and to no others.
+
+        Args:
+            rows: of the training part.
+            card: of the data.
+            words: of texts, most words with an id of their own.
+            length: of texts, most tokens that are read.
+        """
         ignored = (*card.ignored, card.target)
+        if rows.texts is not None:
+            encoder = TextEncoder.fit(rows.texts, words=words, length=length)
+            return cls(text=encoder, ignored=ignored)
         if rows.images is not None:
             return cls(images=ImageEncoder.fit(rows.images), ignored=ignored)
         columns = tuple(
@@ -51,15 +66,19 @@ class Preprocessor(Encoder):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features of a table, in order; () for images."""
+        """Names of the features of a table, in order; () for images and texts."""
         return tuple(name for encoder in self.columns for name in encoder.features)
 
-    def transform(self, rows: Rows) -> NDArray[np.float32]:
+    def transform(self, rows: Rows) -> NDArray[Any]:
         """Encode rows.
 
         Returns:
-            (n, features) for tables, (n, C, H, W) for images; float32.
+            (n, features) for tables, (n, C, H, W) for images, both float32; (n, length) int32
+            ids of words for texts, 0 behind the end of each.
         """
+        if self.text is not None:
+            assert rows.texts is not None
+            return self.text.transform(rows.texts)
         if self.images is not None:
             assert rows.images is not None
             return self.images.transform(rows.images)
@@ -73,21 +92,29 @@ class Preprocessor(Encoder):
 
     def parse(
         self,
-        payload: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | NDArray[Any],
+        payload: Sequence[Mapping[str, Any]]
+        | Sequence[str]
+        | Mapping[str, Sequence[Any]]
+        | NDArray[Any],
     ) -> Rows:
         """Rows to predict for, as they stand in a CSV or in JSON.
 
         Args:
             payload: for a table a list of records, a dict of columns, or an array
                 (n, columns); for images an array, or lists that make one, (n, H, W),
-                (n, H, W, C) or (n, H * W * C). A number may be written as text; a cell
-                without a value is None, NaN, or a text such as "" and NA.
+                (n, H, W, C) or (n, H * W * C); for texts also a list of strings. A number may
+                be written as text; a cell without a value is None, NaN, or a text such as "" and
+                NA.
 
         Raises:
             SchemaMismatch: names the column, the row (from 1) and the value.
         """
         if self.images is not None:
             return Rows(columns={}, images=images_of(payload, self.images.shape))
+        if self.text is not None:
+            return Rows(
+                columns={}, texts=texts_of(payload, self.text.name, frozenset(self.ignored))
+            )
         return rows_of(payload, self.columns, frozenset(self.ignored))
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows as they stand in the source: columns with masks, or a stack of images."""
+"""Rows as they stand in the source: columns with masks, a stack of images, or texts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from modelyard.data.texts import Texts
 
 Cell = float | str | None
 
@@ -55,20 +57,24 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows of a table (``columns``) or a stack of images (``images``), never both.
+    """Rows of a table (``columns``), a stack of images (``images``) or texts: one of the three.
 
     Args:
-        columns: by name, each of the same length; {} for images.
-        images: (n, H, W, C) uint8 or float32; None for tables.
+        columns: by name, each of the same length; {} for images and texts.
+        images: (n, H, W, C) uint8 or float32; None for others.
+        texts: one a row; None for others.
     """
 
     columns: dict[str, Column]
     images: NDArray[Any] | None = None
+    texts: Texts | None = None
 
     @cached_property
     def _length(self) -> int:
         if self.images is not None:
             return len(self.images)
+        if self.texts is not None:
+            return len(self.texts)
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def __len__(self) -> int:
@@ -79,10 +85,13 @@ class Rows:
         return Rows(
             columns={name: column.take(indices) for name, column in self.columns.items()},
             images=None if self.images is None else self.images[indices],
+            texts=None if self.texts is None else self.texts.take(indices),
         )
 
     def records(self) -> list[dict[str, Cell]]:
-        """One dict a row, as the rows stand in a CSV; for tables only."""
+        """One dict a row, as the rows stand in a CSV; for tables and texts."""
+        if self.texts is not None:
+            return [{self.texts.name: text} for text in self.texts]
         cells = [column.cells() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*cells, strict=True)]
 

@@ -12,6 +12,8 @@ so that each part is a view of the mapped file and all trials share its pages:
     codes.npy           (columns, n) int32, index of the text within its column, -1 where missing
     text.npy            uint8, all columns' distinct texts in UTF-8, one after the other
     text_ends.npy       int64, where each of them ends
+    documents.npy       uint8, the texts of kind text in UTF-8, one after the other
+    document_ends.npy   (n,) int64, where each of them ends
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
 from modelyard.data.rows import Column, Rows
 from modelyard.data.split import Parts
+from modelyard.data.texts import Texts
 from modelyard.errors import DigestMismatch
 from modelyard.store.manifest import Entry, digest_file, verify
 
@@ -58,6 +61,7 @@ def write_snapshot(
         "rows": order,
         "target": target[order],
         **({} if rows.images is None else {"images": rows.images[order]}),
+        **_documents(rows, order),
         **_columns(rows, order),
     }
     files = {}
@@ -146,6 +150,10 @@ class Snapshot:
     def _all(self) -> Rows:
         if self.card.kind == "image":
             return Rows(columns={}, images=self._array("images"))
+        if self.card.kind == "text":
+            name = self.card.columns[0].name
+            data, ends = self._array("documents"), self._array("document_ends")
+            return Rows(columns={}, texts=Texts.of_bytes(name, data, ends))
         numbers, texts = iter(self._numbers()), iter(self._categories())
         return Rows(
             columns={
@@ -172,6 +180,14 @@ class Snapshot:
             Column(values=codes, missing=codes < 0, categories=tuple(words[start : start + count]))
             for codes, start, count in zip(self._array("codes"), starts, self._texts, strict=False)
         ]
+
+
+def _documents(rows: Rows, order: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The arrays of texts, rows in the given order."""
+    if rows.texts is None:
+        return {}
+    packed = rows.texts.take(order).packed()
+    return {"documents": packed.data, "document_ends": packed.ends}
 
 
 def _columns(rows: Rows, order: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelyard.data.bundled import PREFIX, read_bundled
 from modelyard.data.table import Table, listed, nearest
 from modelyard.errors import DataError, ModelyardError
-from modelyard.experiment.places import UPLOADED, is_path
+from modelyard.experiment.places import SETS, UPLOADED, is_path, set_name
 from modelyard.store.copies import save
 from modelyard.store.disk import writing
 from modelyard.store.manifest import read_manifest
@@ -73,6 +73,10 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
     """
     if source.startswith(PREFIX):
         return read_bundled(source)
+    if (name := set_name(source)) is not None:
+        from modelyard.data.named import read_named
+
+        return read_named(name)
     if file is None and not is_path(source):
         raise DataError(
             f"{source} can't be read from here; give sklearn:<name>, a file, or s3://bucket/key, "
@@ -80,6 +84,8 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
             value=source,
         )
     path = base / Path(source).expanduser() if file is None else file
+    if path.is_dir():
+        return _folder(path, source)
     _refuse_absent(path, source)
     suffix = Path(source).suffix  # an upload's file may have been sent under another name
     reader = READERS.get(suffix.lower())
@@ -139,16 +145,37 @@ def _uploaded(source: str, store: Store, store_base: str) -> Path:
     return folder / next(iter(read_manifest(folder)))
 
 
-def _refuse_absent(path: Path, source: str) -> None:
-    if path.is_dir():
+def _folder(path: Path, source: str) -> Table:
+    """The pictures or texts of a folder; one with tables only is refused with their names."""
+    from modelyard.data.class_folder import has_classes, read_class_folder
+
+    try:
+        if has_classes(path):
+            return read_class_folder(path, source)
         files = sorted(child.name for child in path.iterdir() if child.suffix in READERS)
-        hint = f"name one of its files: {listed(files)}" if files else "name a file"
-        raise DataError(f"{source} is a folder; {hint}", value=source, valid=tuple(files))
+    except OSError as error:
+        raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+    hint = (
+        f"name one of its files: {listed(files)}"
+        if files
+        else "name a file, or a folder that holds a folder of pictures or texts for each class"
+    )
+    raise DataError(f"{source} is a folder; {hint}", value=source, valid=tuple(files))
+
+
+def _refuse_absent(path: Path, source: str) -> None:
     if path.exists():
         return
     if not path.parent.is_dir():
         raise DataError(f"{source} is not there: there is no folder {path.parent}", value=source)
     near = nearest(path.name, tuple(child.name for child in path.parent.iterdir()))
+    if near is None and (known := nearest(source, SETS)):
+        raise DataError(
+            f"{source} is not there (looked in {path.parent}); did you mean the published set "
+            f"{known}?",
+            value=source,
+            nearest=known,
+        )
     hint = f"; did you mean {near}?" if near else ""
     raise DataError(
         f"{source} is not there (looked in {path.parent}){hint}", value=source, nearest=near

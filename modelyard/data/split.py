@@ -47,9 +47,7 @@ def by_row(strata: Indices, shares: tuple[float, float, float], seed: int) -> Pa
     return _parts(part)
 
 
-def by_group(
-    groups: Indices, strata: Indices, shares: tuple[float, float, float], seed: int
-) -> Parts:
+def by_group(groups: Indices, strata: Indices, shares: tuple[float, ...], seed: int) -> Parts:
     """No group torn apart; sizes and strata as near to the shares as that allows.
 
     Largest group first, each goes where the squared distance of the strata's counts from what
@@ -57,9 +55,9 @@ def by_group(
     of unequal size.
 
     Args:
-        groups: (n,) group of each row from 0, at least three of them.
-        strata: (n,) class of each row from 0; all 0 for none.
-        shares: of training, validation and test.
+        groups: (n,) group of each row from 0, at least as many as there are shares.
+        strata: (n,) class of each row from 0, none of them empty; all 0 for none.
+        shares: of training, validation and test, or of the first two.
         seed: decides between groups of one size.
     """
     counts = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.data.rows import Column
+from modelyard.data.texts import Texts
 from modelyard.errors import DataError
 
 SHOWN = 5
@@ -23,19 +25,31 @@ class Table:
     Args:
         title: what messages call it.
         columns: every column, or every array with one value a row.
-        images: (n, H, W, C) uint8 or float32; None for tables.
+        images: (n, H, W, C) uint8 or float32; None for others.
+        texts: one a row; None for others.
         target: the column that the source itself names as its target.
         integers: columns whose numbers are stored as whole numbers.
         first_line: line of the first row where row and line go in step, None where not.
+        names: what messages call the rows, such as their files; their numbers when None.
+        parts: (n,) int8, the part that each row is published in, numbered as in ``Parts``; None
+            where the source has no split of its own.
+        groups: column whose equal values stay together in the split unless the file says
+            otherwise.
+        unlearnt: columns that are not learnt from though the file doesn't drop them.
         notes: what the reader noticed.
     """
 
     title: str
     columns: dict[str, Column]
     images: NDArray[Any] | None = None
+    texts: Texts | None = None
     target: str | None = None
     integers: frozenset[str] = frozenset()
     first_line: int | None = None
+    names: Sequence[str] | None = None
+    parts: NDArray[np.int8] | None = None
+    groups: str | None = None
+    unlearnt: frozenset[str] = frozenset()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -43,13 +57,17 @@ class Table:
         """How many rows there are."""
         if self.images is not None:
             return len(self.images)
+        if self.texts is not None:
+            return len(self.texts)
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def where(self, indices: NDArray[Any]) -> str:
-        """Where rows stand, for a message: ``line 3``, or ``rows 3, 5, 8 and 20 more``."""
+        """Where rows stand: ``line 3``, ``rows 3, 5, 8 and 20 more``, or their files."""
+        more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
+        if self.names is not None:
+            return ", ".join(self.names[int(index)] for index in indices[:SHOWN]) + more
         first, word = (1, "row") if self.first_line is None else (self.first_line, "line")
         shown = ", ".join(str(int(index) + first) for index in indices[:SHOWN])
-        more = f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else ""
         return f"{word}{'s' if len(indices) != 1 else ''} {shown}{more}"
 
     def column(self, name: str, key: str) -> Column:

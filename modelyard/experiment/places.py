@@ -10,10 +10,31 @@ from typing import Any
 NAMED = "sklearn:"
 UPLOADED = "upload:"
 
+SETS = (
+    "mnist",
+    "fashion-mnist",
+    "cifar-10",
+    "cifar-100",
+    "gtsrb",
+    "imdb",
+    "reuters",
+    "kepler",
+    "tess",
+    "k2",
+)
+"""Published sets that are known by their names."""
+
+
+def set_name(source: str) -> str | None:
+    """The published set that a source means; None where it is something else."""
+    name = source.lower().replace("_", "-")
+    return name if name in SETS else None
+
 
 def is_path(source: str) -> bool:
-    """Whether a source names a file by its path."""
-    return "://" not in source and not source.startswith((NAMED, UPLOADED))
+    """Whether a source names a file or a folder by its path."""
+    named = source.startswith((NAMED, UPLOADED)) or set_name(source) is not None
+    return "://" not in source and not named
 
 
 def absolute(source: str, base: Path) -> str:

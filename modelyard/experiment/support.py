@@ -14,23 +14,16 @@ from typing import Any
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import set_name
 from modelyard.experiment.written import shown, wanted
 
-NAMED_DATASETS = (
-    "mnist",
-    "fashion-mnist",
-    "cifar-10",
-    "cifar-100",
-    "gtsrb",
-    "imdb",
-    "reuters",
-    "kepler",
-    "tess",
-    "k2",
-)
-"""Sets that are to be known by name."""
+TEXT_DATASETS = ("imdb", "reuters")
+"""Published sets that no family learns from yet."""
 
-SOURCES = "sklearn:digits and its like, or a CSV, Parquet or NPZ file, also at s3://bucket/key"
+SOURCES = (
+    "sklearn:digits and its like, mnist and its like, a folder of pictures, or a CSV, Parquet or "
+    "NPZ file, also at s3://bucket/key"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +54,14 @@ def _is_in(*values: object) -> Callable[[object], bool]:
 def _later_source(source: str) -> bool:
     scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
     other = scheme is not None and scheme[1] != "s3"
-    return other or source.lower().replace("_", "-") in NAMED_DATASETS
+    return other or set_name(source) in TEXT_DATASETS
 
 
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
-        values=f"{', '.join(NAMED_DATASETS)}, addresses other than s3://…",
+        values=f"{', '.join(TEXT_DATASETS)}, addresses other than s3://…",
         instead=SOURCES,
     ),
     Later(

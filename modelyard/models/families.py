@@ -41,7 +41,12 @@ def choose(card: DataCard) -> tuple[str, str]:
 
     Returns:
         Family name and reason.
+
+    Raises:
+        InputError: no family learns from this kind of data.
     """
+    if card.kind == "text":
+        raise InputError("data.kind: no family learns from texts yet; table and image data can")
     if card.kind == "image":
         height, width = card.shape[0], card.shape[1]
         size = f"images of {height} × {width} pixels"

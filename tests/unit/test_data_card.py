@@ -131,7 +131,8 @@ def test_unnamed_column(tmp_path: Path) -> None:
         ({"drop": ("y",)}, "data.drop.0", "both data.target and in data.drop"),
         ({"drop": ("a", "b")}, "data.drop", "no column left to learn from"),
         ({"kind": "image"}, "data.kind", "holds a table, not images"),
-        ({"kind": "text"}, "data.kind", "not supported yet"),
+        ({"kind": "text"}, "data.drop", "has 2 columns to learn from (a, b); data.kind text takes"),
+        ({"kind": "text", "drop": ("b",)}, "data.kind", "column 'a' holds numbers, not texts"),
     ],
 )
 def test_mistakes_name_their_key(

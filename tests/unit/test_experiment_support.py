@@ -11,7 +11,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
-    ({"data": {"source": "mnist"}}, "data.source"),
+    ({"data": {"source": "imdb"}}, "data.source"),
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
     ({"data": {"source": "x", "kind": "text"}}, "data.kind"),
     ({"data": {"source": "x", "folds": 2}}, "data.folds"),
@@ -56,7 +56,7 @@ def test_every_row_of_the_table_is_tried_here() -> None:
 
 def test_defaults_and_a_whole_document_are_supported() -> None:
     """An experiment with every default filled in has nothing that comes later."""
-    experiment = Experiment.model_validate({"name": "a", "data": {"source": "mnist.csv"}})
+    experiment = Experiment.model_validate({"name": "a", "data": {"source": "mnist"}})
     document = experiment.to_document()
     assert unsupported(Experiment.model_validate(document), document) == []
     without = Experiment.model_validate({**document, "deploy": None})

@@ -25,6 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "uvicorn": ("server/", "serve/"),
     "typer": ("cli/",),
     "rich": ("cli/",),
+    "PIL": ("data/pictures.py",),
     "torch": ("models/", "train/", "trial/", "local/", "serve/"),
 }
 """Client library → places, by prefix of the path inside the package."""

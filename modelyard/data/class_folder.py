@@ -1,0 +1,140 @@
+"""Reading a folder with a folder for each class, of pictures or of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.data.pictures import SUFFIXES, read_pictures
+from modelyard.data.published import KEPT_TEST
+from modelyard.data.rows import Column
+from modelyard.data.table import Table, listed
+from modelyard.data.text_files import read_text_files
+from modelyard.errors import DataError
+
+TARGET = "label"
+TEXT = "text"
+
+PARTS = {
+    "train": 0,
+    "training": 0,
+    "val": 1,
+    "valid": 1,
+    "validation": 1,
+    "test": 2,
+    "testing": 2,
+}
+"""Names of folders that are parts and no classes, with the number of the part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One file of a class."""
+
+    path: Path
+    label: str
+    part: int
+
+
+def read_class_folder(root: Path, title: str) -> Table:
+    """The pictures (PNG, JPEG, PPM, BMP, WebP) or texts (``.txt``) below a folder.
+
+    The folders in it are the classes, files anywhere below them their examples. Where they are
+    called train and test (and validation), they hold the classes, and are kept as the split.
+
+    Raises:
+        DataError: there are none, or both, or one can't be read; names the file.
+    """
+    parts, entries = _entries(root)
+    pictures = [entry for entry in entries if entry.path.suffix.lower() in SUFFIXES]
+    texts = [entry for entry in entries if entry.path.suffix.lower() == ".txt"]
+    if pictures and texts:
+        raise DataError(
+            f"{title} holds both pictures ({_name(root, pictures[0].path)}) and texts "
+            f"({_name(root, texts[0].path)}); put them into folders of their own",
+            value=title,
+        )
+    taken = pictures or texts
+    if not taken:
+        raise DataError(
+            f"{title} has no pictures ({', '.join(SUFFIXES)}) and no texts (.txt) in folders of "
+            "their classes, such as cats/1.png and dogs/1.png",
+            value=title,
+        )
+    names = [_name(root, entry.path) for entry in taken]
+    paths = [entry.path for entry in taken]
+    notes = list(_notes(root, entries, taken))
+    read = read_pictures(paths, names) if pictures else None
+    return Table(
+        title=title,
+        columns={TARGET: labels([entry.label for entry in taken])},
+        images=read.images if read else None,
+        texts=None if read else read_text_files(TEXT, paths, names),
+        target=TARGET,
+        names=names,
+        parts=np.array([entry.part for entry in taken], np.int8) if parts else None,
+        notes=(*([KEPT_TEST] if parts else []), *notes, *(read.notes if read else ())),
+    )
+
+
+def labels(texts: Sequence[str]) -> Column:
+    """A column of class names, sorted."""
+    categories, codes = np.unique(np.array(texts), return_inverse=True)
+    return Column(
+        values=codes.astype(np.int32),
+        missing=np.zeros(len(texts), dtype=bool),
+        categories=tuple(categories.tolist()),
+    )
+
+
+def has_classes(root: Path) -> bool:
+    """Whether a folder holds folders at all."""
+    return any(_folders(root))
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def _entries(root: Path) -> tuple[bool, list[Entry]]:
+    """Whether the folders are parts, and every file that isn't hidden, sorted."""
+    folders = _folders(root)
+    known = [PARTS.get(folder.name.lower()) for folder in folders]
+    if None in known or not {0, 2} <= set(known):
+        return False, [entry for folder in folders for entry in _files(folder, 0)]
+    return True, [
+        entry
+        for folder, part in zip(folders, known, strict=True)
+        for inner in _folders(folder)
+        for entry in _files(inner, part or 0)
+    ]
+
+
+def _files(folder: Path, part: int) -> list[Entry]:
+    return [
+        Entry(path=path, label=folder.name, part=part)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _notes(root: Path, entries: list[Entry], taken: list[Entry]) -> list[str]:
+    notes = []
+    used = {entry.path for entry in taken}
+    if others := [_name(root, e.path) for e in entries if e.path not in used]:
+        notes.append(f"{len(others)} other files in the folders are not used: {listed(others, 5)}.")
+    empty = {entry.label for entry in entries} - {entry.label for entry in taken}
+    if empty:
+        notes.append(f"Folders without an example are no classes: {listed(sorted(empty), 5)}.")
+    if loose := sorted(p.name for p in root.iterdir() if p.suffix.lower() in (*SUFFIXES, ".txt")):
+        notes.append(f"Files outside the folders of classes are not used: {listed(loose, 5)}.")
+    return notes
+
+
+def _name(root: Path, path: Path) -> str:
+    return str(path.relative_to(root))

@@ -1,0 +1,46 @@
+"""Reading text files, one example each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from modelyard.data.texts import Texts
+from modelyard.errors import DataError
+
+
+def read_text_files(
+    name: str,
+    paths: Sequence[Path],
+    names: Sequence[str],
+    clean: Callable[[str], str] = str.strip,
+) -> Texts:
+    """Texts of files in UTF-8.
+
+    Args:
+        name: of the column that they become.
+        paths: the files.
+        names: what messages call them.
+        clean: applied to each text.
+
+    Raises:
+        DataError: a byte is not UTF-8; names the file, the byte and the fix.
+    """
+    return Texts.of(
+        name, (clean(_decoded(path, said)) for path, said in zip(paths, names, strict=True))
+    )
+
+
+def _decoded(path: Path, said: str) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError as error:
+        wrong = error.object[error.start]
+        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            fix = "it is UTF-16: iconv -f UTF-16 -t UTF-8"
+        else:
+            fix = "save it as UTF-8, such as with iconv -f ISO-8859-1 -t UTF-8"
+        raise DataError(
+            f"{said} is not UTF-8: byte {error.start + 1} is {wrong:#04x}; {fix}", value=said
+        ) from error
