@@ -125,11 +125,12 @@ IMAGES = np.zeros((3, 28, 28))
         ("train-images-idx3-ubyte", idx(IMAGES)[:9], "ends inside its head, after 9 bytes"),
         ("train-images-idx3-ubyte", b"", "begins with nothing, not with 00000803"),
         ("train-images-idx3-ubyte", idx(IMAGES, b"\0\0\x0d\3"), "begins with 00000d03"),
-        ("train-images-idx3-ubyte", gzip.compress(idx(IMAGES)), "but a gzip file"),
+        ("train-images-idx3-ubyte", gzip.compress(idx(IMAGES), mtime=0), "but a gzip file"),
         ("train-images-idx3-ubyte", idx(np.zeros((3, 8, 8))), "images of 8 × 8; mnist has 28 × 28"),
         ("train-labels-idx1-ubyte", idx(np.zeros(39)), "39 labels for the 40 images"),
         ("t10k-labels-idx1-ubyte", idx(np.full(20, 11)), "label 1 is 11; mnist has 0 to 9"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_damaged_idx(
     file: str, content: bytes, message: str, folder: Callable[[str], Path]
