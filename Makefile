@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 ARGS ?=
 # Tests at once; those of one file run one after the other. More than cores, because the tests
 # of real servers mostly wait.
-WORKERS ?= 4
+WORKERS ?= 3
 
 # What builds an image from a Dockerfile: `docker build`, `podman build`, `buildah build`.
 IMAGE_BUILDER ?= docker build
@@ -21,13 +21,18 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch
 # Without byte code every start of ours takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-cluster test-cluster-all lint images bench docs clean
+.PHONY: run test test-slow test-cluster test-cluster-all lint images bench docs clean
 
 run: $(VENV)/.flow
 	$(BIN)/modelyard run examples/digits.yaml $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Whole installations, broken in every way: longer than all the rest.
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	  -m "slow and not cluster" $(ARGS)
 
 # On the cluster of KUBECONFIG; docs/cluster.md says what else the tests take from the environment.
 test-cluster: $(VENV)/.dev

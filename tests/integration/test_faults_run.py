@@ -22,7 +22,7 @@ from modelyard.api import SweepState, TrialState, TrialView
 from modelyard.local import services
 from tests.support.faults import Running, Said, Yard, dead, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DIGITS = {"source": "sklearn:digits"}
 

@@ -14,7 +14,7 @@ from modelyard.settings import Paths
 from tests.support.home import command, document, whole_home
 from tests.support.own_code import HELPERS, write
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EXPERIMENT = """
 name: own

@@ -33,7 +33,7 @@ from tests.support.postgres import PASSWORD, Postgres, postgres
 
 __all__ = ["postgres"]
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SECONDS = 120.0
 

@@ -20,6 +20,7 @@ from tests.support.mlflow_store import shared_tracking
 from tests.support.packed import table_model
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     # MLflow's own modules use what pandas and SQLAlchemy deprecate.
     pytest.mark.filterwarnings("ignore:::mlflow"),

@@ -28,7 +28,7 @@ from modelyard.settings import Paths, Settings
 from tests.support.home import DEADLINE_SECONDS, eventually
 from tests.support.prefect_wire import PrefectWire
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 KEY = "a-key-of-the-test"
 STAGES = ("prepare", "sweep", "train", "evaluate", "register")

@@ -23,6 +23,7 @@ from tests.support.fault_proxy import Fault, proxied
 from tests.support.mlflow_store import shared_tracking
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     # MLflow's own modules use what pandas and SQLAlchemy deprecate.
     pytest.mark.filterwarnings("ignore:::mlflow"),

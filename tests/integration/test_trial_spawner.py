@@ -13,7 +13,7 @@ from modelyard.local.nursery import Nursery
 from modelyard.local.protocol import Ended, Launch
 from modelyard.local.spawner import ExecSpawner, ForkSpawner, spawner_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DEADLINE = 90.0
 

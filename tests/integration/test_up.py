@@ -20,7 +20,7 @@ from tests.support.home import (
     whole_home,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
