@@ -26,7 +26,7 @@ from kubernetes.aio import config as aio_config
 from kubernetes.aio.client import models as models
 from kubernetes.config import ConfigException, load_kube_config
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
-from kubernetes.stream import portforward
+from kubernetes.stream import portforward, ws_client
 from urllib3.exceptions import HTTPError
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable, InputError
@@ -271,6 +271,26 @@ class KubernetesApi:
         answer = await self._client.call_api(*request, _request_timeout=limits)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+class Forwarding(ws_client.PortForward):
+    """The library's carrier of a tunnel, which ends both sides however it ends itself.
+
+    The library's own dies of a cut line in its thread, says so nowhere, and leaves whoever reads
+    at the near side waiting.
+    """
+
+    def _proxy(self) -> None:
+        with contextlib.suppress(Exception):
+            super()._proxy()  # type: ignore[no-untyped-call]
+        for port in self.local_ports.values():
+            port.python.close()
+        with contextlib.suppress(Exception):
+            self.websocket.close()
+
+
+# portforward() takes no class of ours.
+ws_client.PortForward = Forwarding  # type: ignore[misc]
 
 
 @dataclass(frozen=True, kw_only=True)
