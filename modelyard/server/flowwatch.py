@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from modelyard.api import Desired, SweepState
-from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal.rows import SweepRow
 from modelyard.server.live import LiveJournal
 from modelyard.server.prefect_rest import FlowRunState, Prefect
 from modelyard.server.submit import UNLED
 from modelyard.server.supervisor import Supervisor
+from modelyard.server.ticking import every
 
 LOG = logging.getLogger(__name__)
 
@@ -50,14 +50,7 @@ class FlowWatch:
 
     async def watch(self) -> None:
         """Look every two seconds, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except LeaseLost:
-                return
-            except ModelyardError as error:
-                LOG.warning("flow runs can't be looked at: %s", error)
-            await asyncio.sleep(TICK_SECONDS)
+        await every(TICK_SECONDS, self.look, "flow runs can't be looked at")
 
     async def look(self) -> None:
         """Cancel the sweeps whose flow run was cancelled or deleted, and say where one is over."""

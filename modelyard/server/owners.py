@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 
 from modelyard.api import Desired, Owner, SweepState
-from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal.rows import SweepRow
 from modelyard.local import processes, services
 from modelyard.server.live import LiveJournal
 from modelyard.server.supervisor import Supervisor
+from modelyard.server.ticking import every
 from modelyard.settings import Paths
 
 LOG = logging.getLogger(__name__)
@@ -61,14 +61,7 @@ class OwnerWatch:
 
     async def watch(self) -> None:
         """Look twice a second, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except LeaseLost:
-                return
-            except ModelyardError as error:
-                LOG.warning("owners can't be looked at: %s", error)
-            await asyncio.sleep(TICK_SECONDS)
+        await every(TICK_SECONDS, self.look, "owners can't be looked at")
 
     async def look(self) -> None:
         """Interrupt the sweeps of owners that are gone now."""

@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from modelyard.api import Desired, SweepState
-from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.server.prefect_rest import Prefect, PrefectFailed
+from modelyard.server.ticking import every
 
 if TYPE_CHECKING:
     from modelyard.journal.rows import SweepRow
@@ -50,14 +50,7 @@ class Submitter:
 
     async def watch(self) -> None:
         """Look every two seconds for sweeps that still wait, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except LeaseLost:
-                return
-            except ModelyardError as error:
-                LOG.warning("flow runs can't be submitted: %s", error)
-            await asyncio.sleep(TICK_SECONDS)
+        await every(TICK_SECONDS, self.look, "flow runs can't be submitted")
 
     async def look(self) -> None:
         """Submit each sweep that waits."""
