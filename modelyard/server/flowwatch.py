@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 
@@ -14,8 +13,6 @@ from modelyard.server.prefect_rest import FlowRunState, Prefect
 from modelyard.server.submit import UNLED
 from modelyard.server.supervisor import Supervisor
 from modelyard.server.ticking import every
-
-LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -20,24 +21,46 @@ def stranger(installation: Installation) -> Iterator[str]:  # noqa: ARG001
         yield f"system:serviceaccount:{other}:default"
 
 
+def allowed(account: str, namespace: str, verb: str, what: str) -> bool:
+    """What the API server itself answers when it is asked about an account."""
+    resource, _, group = what.partition(".")
+    resource, _, part = resource.partition("/")
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": account,
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": verb,
+                "group": group,
+                "resource": resource,
+                "subresource": part,
+            },
+        },
+    }
+    answer = kubectl("create", "-f", "-", "-o", "json", text=json.dumps(review))
+    return bool(json.loads(answer)["status"]["allowed"])
+
+
 @pytest.mark.parametrize("what", ["secrets", "jobs.batch", "pods", "pods/log"])
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "delete"])
 def test_another_namespace_may_do_nothing_here(
     installation: Installation, stranger: str, verb: str, what: str
 ) -> None:
     """A request in its name is refused by the API server itself."""
-    with pytest.raises(AssertionError):
-        installation.kubectl("auth", "can-i", verb, what, f"--as={stranger}")
+    assert not allowed(stranger, installation.namespace, verb, what)
 
 
-def test_the_server_may_do_nothing_in_another_namespace(stranger: str) -> None:
+def test_the_server_may_do_nothing_in_another_namespace(
+    installation: Installation, stranger: str
+) -> None:
     """Its Role holds where a team let it in, and nowhere else."""
     other = stranger.split(":")[2]
-    with pytest.raises(AssertionError):
-        kubectl(
-            *("-n", other, "auth", "can-i", "create", "jobs.batch"),
-            "--as=system:serviceaccount:modelyard:modelyard",
-        )
+    server = f"system:serviceaccount:{installation.namespace}:modelyard"
+
+    assert allowed(server, installation.namespace, "create", "jobs.batch")
+    assert not allowed(server, other, "create", "jobs.batch")
 
 
 @pytest.mark.parametrize("path", ["/v1/sweeps", "/v1/models/digits", "/v1/events", "/docs"])
