@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import random
 import socket
@@ -46,6 +47,8 @@ SILENCE_SECONDS = WATCH_SECONDS + 30.0
 """After which a watch counts as cut: it should have ended by then, whatever happens."""
 PAGE = 500
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 10.0
+LOG = logging.getLogger(__name__)
+
 LOG_TAIL_BYTES = 4096
 LOG_SECONDS = 5.0
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
@@ -281,8 +284,10 @@ class Forwarding(ws_client.PortForward):
     """
 
     def _proxy(self) -> None:
-        with contextlib.suppress(Exception):
+        try:
             super()._proxy()  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever a cut line comes to in the library
+            LOG.debug("a tunnel ended: %r", error)
         for port in self.local_ports.values():
             port.python.close()
         with contextlib.suppress(Exception):
