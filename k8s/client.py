@@ -17,7 +17,6 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import aiohttp
@@ -98,7 +97,10 @@ class KubernetesApi:
                 aio_config.load_incluster_config(client_configuration=configuration)
             else:
                 loader = await aio_config.load_kube_config(
-                    context=context, client_configuration=configuration, persist_config=False
+                    _kubeconfig(),
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
                 )
         except (aio_config.ConfigException, OSError, ValueError) as error:
             raise InputError(f"No cluster can be reached: {error}. Set KUBECONFIG.") from error
@@ -290,30 +292,12 @@ class Forwarding(ws_client.PortForward):
             LOG.debug("a tunnel ended: %r", error)
         for port in self.local_ports.values():
             port.python.close()
-        with contextlib.suppress(Exception):
-            self.websocket.close()
+        # close() leaves a socket open that the other side has said farewell on
+        self.websocket.shutdown()
 
 
 # portforward() takes no class of ours.
 ws_client.PortForward = Forwarding  # type: ignore[misc]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tunnel:
-    """One connection to a pod.
-
-    Args:
-        near: what is written here arrives there, and the other way round.
-        websocket: what carries it; the library leaves it open when the API server hangs up.
-    """
-
-    near: socket.socket
-    websocket: Any
-
-    def close(self) -> None:
-        """End it on both sides."""
-        self.near.close()
-        self.websocket.close()
 
 
 class Tunnels:
@@ -330,7 +314,9 @@ class Tunnels:
         self._namespace = namespace
         self._configuration = sync.Configuration()
         try:
-            load_kube_config(context=context, client_configuration=self._configuration)
+            load_kube_config(
+                _kubeconfig(), context=context, client_configuration=self._configuration
+            )
         except (ConfigException, OSError, ValueError) as error:
             raise InputError(f"No cluster can be reached: {error}. Set KUBECONFIG.") from error
         self._configuration.retries = 0  # whoever asks for a connection asks again
@@ -357,7 +343,7 @@ class Tunnels:
             )
         return [pod.model_dump(by_alias=True, exclude_none=True) for pod in pods.items]
 
-    def open(self, pod: str, port: int) -> Tunnel:
+    def open(self, pod: str, port: int) -> socket.socket:
         """A connection to a pod's port; whoever asks closes it. Raises as above."""
         # The library swaps a method of its client for this call: each call needs its own.
         core = self._core()
@@ -365,7 +351,8 @@ class Tunnels:
             tunnel = portforward(
                 core.connect_get_namespaced_pod_portforward, pod, self._namespace, ports=str(port)
             )
-        return Tunnel(near=tunnel.socket(port), websocket=tunnel.websocket)
+        near: socket.socket = tunnel.socket(port)
+        return near
 
     def _core(self) -> sync.CoreV1Api:
         return sync.CoreV1Api(sync.ApiClient(self._configuration))
@@ -387,6 +374,11 @@ def _translated(what: str) -> Iterator[None]:
 def in_cluster() -> bool:
     """Whether this process runs in a pod."""
     return SERVICE_HOST_ENV_NAME in os.environ
+
+
+def _kubeconfig() -> str:
+    """The file, or files, as kubectl finds them; the library looks at its import only."""
+    return os.environ.get("KUBECONFIG", "~/.kube/config")
 
 
 def _path(kind: Kind, namespace: str, name: str = "") -> str:

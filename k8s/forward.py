@@ -16,13 +16,13 @@ from typing import TypeAlias
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable
 from modelyard.k8s.answers import Json
-from modelyard.k8s.client import Tunnel, Tunnels
+from modelyard.k8s.client import Tunnels
 
 LOG = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 16
 
-Connect: TypeAlias = Callable[[], Tunnel]
+Connect: TypeAlias = Callable[[], socket.socket]
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def choose(service: Json, pods: Sequence[Json], port: int) -> tuple[str, int] | 
     return None
 
 
-def _connect(tunnels: Tunnels, name: str, port: int) -> Tunnel:
+def _connect(tunnels: Tunnels, name: str, port: int) -> socket.socket:
     service = tunnels.service(name)
     selector = service["spec"].get("selector") or {}
     pods = tunnels.pods(",".join(f"{label}={value}" for label, value in selector.items()))
@@ -108,11 +108,11 @@ def _carry(near: socket.socket, target: Connect) -> None:
         except (ClusterRefused, ClusterUnreachable) as error:
             LOG.warning("%s", error)
             return
-        back = threading.Thread(target=_pump, args=(far.near, near), daemon=True)
-        back.start()
-        _pump(near, far.near)
-        far.close()
-        back.join()
+        with closing(far):
+            back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+            back.start()
+            _pump(near, far)
+            back.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -207,7 +207,10 @@ def test_a_snapshot_that_changed_stops_the_sweep(yard: Yard) -> None:
     images = Path(snapshot) / "images.npy"
     whole = images.read_bytes()
 
-    images.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    # at once, as a trial that has begun may be reading it
+    changed = yard.folder / "images.npy"
+    changed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    changed.replace(images)
     said = run.ended()
     stopped = yard.sweep("changed").counts
     images.write_bytes(whole)
