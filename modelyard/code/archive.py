@@ -10,6 +10,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from modelyard.code.errors import OwnCodeError
+from modelyard.store.untar import untar
 
 ARCHIVE = "code.tar"
 """Name of the archive where it is uploaded, and in a packed model."""
@@ -56,8 +57,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     f"{archive.name} holds {strange[0]!r}, which is no plain file; it was not "
                     "made by Modelyard"
                 )
-            folder.mkdir(parents=True, exist_ok=True)
-            opened.extractall(folder, filter="data")
+            untar(opened, folder)
     except tarfile.TarError as error:
         raise OwnCodeError(f"{archive} is no archive of code: {error}") from error
 

@@ -16,6 +16,7 @@ import httpx
 from modelyard.data.published import Download, Published
 from modelyard.data.sniff import sniff
 from modelyard.errors import InputError, ModelyardError
+from modelyard.store.untar import untar
 
 TIMEOUT_SECONDS = 60.0
 """Longest silence of a publisher; their disks may have to start up."""
@@ -175,7 +176,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 archive.extractall(inside)
         else:
             with tarfile.open(path) as archive:
-                archive.extractall(inside, filter="data")
+                untar(archive, inside)
         _merge(inside, folder)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise InputError(
