@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +13,10 @@ from modelyard.contract import Batch, Document, Event, LaunchKey, Metrics, Stage
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal, migrate
 from modelyard.journal.rows import TrialRow
-from modelyard.local import services
 from modelyard.registry.recorder import Recorder
 from modelyard.registry.tracking import Tracking
 from tests.support.fault_proxy import Fault, proxied
-from tests.support.mlflow_store import shared_tracking
+from tests.support.mlflow_store import mlflow_server, shared_tracking
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,27 +35,8 @@ TRIES = 200
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an MLflow server on the session's store, which is migrated already."""
     store = shared_tracking(tmp_path_factory).tracking_uri
-    folder = tmp_path_factory.mktemp("mlflow-server")
-    address = f"http://127.0.0.1:{services.free_port()}"
-    port = address.rpartition(":")[2]
-    environment = {
-        **os.environ,
-        "_MLFLOW_SERVER_FILE_STORE": store,
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(folder),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
-    }
-    # The program that `mlflow server` starts, without the seconds that its own command takes.
-    argv = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", port]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(argv, env=environment, stdout=log, stderr=log) as process,
-    ):
-        try:
-            services.wait_ready(f"{address}/health", SECONDS)
-            yield address
-        finally:
-            process.terminate()
+    with mlflow_server(tmp_path_factory.mktemp("mlflow-server"), store) as address:
+        yield address
 
 
 @pytest.fixture

@@ -71,19 +71,20 @@ def program() -> Path:
 
 
 @contextmanager
-def running(folder: Path, port: int | None = None) -> Iterator[Minio]:
-    """MinIO with its data in a folder, until the block ends."""
+def running(folder: Path, port: int | None = None, host: str = "127.0.0.1") -> Iterator[Minio]:
+    """MinIO with its data in a folder, listening on an address of this machine, until the block
+    ends."""
     binary = program()
     port = port or _free_port()
     key, secret = f"test{secrets.token_hex(6)}", secrets.token_hex(16)
     minio = Minio(
-        endpoint=f"http://127.0.0.1:{port}", access_key=key, secret_key=secret, folder=folder
+        endpoint=f"http://{host}:{port}", access_key=key, secret_key=secret, folder=folder
     )
     log = folder.with_name(f"{folder.name}.log")
     folder.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [binary, "server", folder, "--address", f"127.0.0.1:{port}", "--quiet"],
+            [binary, "server", folder, "--address", f"{host}:{port}", "--quiet"],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder),
