@@ -139,9 +139,11 @@ class KubernetesExecutor:
     async def retire(self, sweep: str) -> None:
         """See ``Executor.retire``: the Secret with the sweep's token goes."""
         api = await self._open()
-        for namespace in self._settings.all_namespaces:
-            await api.delete("secrets", namespace, secret_name(sweep))
-            self._issued.discard((sweep, namespace))
+        # A sweep that goes on meanwhile waits, and then makes a Secret of its own.
+        async with self._issuing:
+            for namespace in self._settings.all_namespaces:
+                self._issued.discard((sweep, namespace))
+                await api.delete("secrets", namespace, secret_name(sweep))
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """See ``Executor.watch``. Ends when the executor is closed."""

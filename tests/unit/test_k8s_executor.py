@@ -370,3 +370,17 @@ def test_the_token_is_kept_in_one_secret() -> None:
         assert wire.things["secrets"] == {}
 
     play(story)
+
+
+def test_a_sweep_that_goes_on_while_it_retires_has_a_secret() -> None:
+    """Its launch waits for the old one to be deleted, and makes another."""
+
+    async def story(wire: KubeWire, executor: KubernetesExecutor) -> None:
+        await executor.launch((REQUEST,))
+        retiring = asyncio.create_task(executor.retire(KEY.sweep))
+        await wire.until_asked("DELETE", "secrets", 1)
+        await executor.launch((request(task="8"),))
+        await retiring
+        assert list(wire.things["secrets"]) == [f"modelyard-{KEY.sweep}"]
+
+    play(story)
