@@ -5,6 +5,7 @@
                            best/…       those of the best epoch
                            optimizer/…  ``<number of the parameter>.<name>``
                            random/…     states of torch's generators
+                           hooks/…      ``<number of the hook>.<name>``
 
 A fit resumed from it goes on bit for bit, on the CPU, as one that was never interrupted. The
 learning rate needs no state: it is a function of the step.
@@ -29,7 +30,7 @@ from modelyard.train.errors import CheckpointFailed, CheckpointUnusable
 
 STATE = "state.json"
 TENSORS = "tensors.safetensors"
-GROUPS = ("model", "best", "optimizer", "random")
+GROUPS = ("model", "best", "optimizer", "random", "hooks")
 FORMAT = 1
 
 Tensors = dict[str, torch.Tensor]
@@ -45,8 +46,8 @@ class Checkpoint:
             checkpoint is refused.
         history: metrics of each finished epoch, first to last.
         monitor: ``Monitor.to_json``.
-        model, best, optimizer, random: tensors by name; ``best`` is empty when nothing but the
-            last epoch is kept.
+        model, best, optimizer, random, hooks: tensors by name; ``best`` is empty when nothing
+            but the last epoch is kept.
     """
 
     epoch: int
@@ -57,6 +58,7 @@ class Checkpoint:
     best: Tensors
     optimizer: Tensors
     random: Tensors
+    hooks: Tensors
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:

@@ -13,7 +13,8 @@ from modelyard.models.network import Scale, Shape
 from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.job import FitJob, FitOutcome
-from modelyard.train.network import NetworkFit, NetworkPlan
+from modelyard.train.network import NetworkFit
+from modelyard.train.plan import NetworkPlan
 from modelyard.train.recipe import Recipe, write_recipe
 from modelyard.train.reporting import Reporter
 from modelyard.train.tensors import find_device, to_device

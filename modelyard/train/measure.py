@@ -1,0 +1,38 @@
+"""Measuring a network on the validation split."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from modelyard.evaluate.metrics import compute
+from modelyard.models.estimator import Array
+from modelyard.models.network import PREDICT_BATCH, Shape, outputs_of
+from modelyard.train.errors import Diverged
+from modelyard.train.losses import Loss
+from modelyard.train.state import FitState
+
+
+def measure(state: FitState, shape: Shape, loss_of: Loss, rate: float) -> dict[str, float]:
+    """The validation split's metrics by plain names; ``loss`` is the training's own.
+
+    Args:
+        state: of a fit whose epoch was trained.
+        shape: of the network.
+        loss_of: what is minimised.
+        rate: learning rate of the last step, to tell with a divergence.
+
+    Raises:
+        Diverged: the loss is NaN or infinite.
+    """
+    module, split = state.module, state.validation
+    module.eval()
+    with torch.inference_mode():
+        parts = torch.split(split.features, PREDICT_BATCH)
+        raw = torch.cat([module(part) for part in parts])
+        loss = float(loss_of(raw, split.target))
+    if not math.isfinite(loss):
+        raise Diverged(step=state.step, epoch=state.epoch, learning_rate=rate, loss=loss)
+    output: Array = outputs_of(raw, shape)
+    return {**compute(state.task, split.truth, output), "loss": loss}

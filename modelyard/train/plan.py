@@ -1,0 +1,57 @@
+"""What a network's fit is, before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.code.importing import Code
+from modelyard.contract import Scalar
+from modelyard.experiment.model import Train
+from modelyard.models.family import Task
+from modelyard.models.network import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """What a network's fit is.
+
+    Args:
+        family, parameters, shape: what the module is built from.
+        task: what it learns.
+        train: of the recipe.
+        metric: the objective's first; decides which epoch is best.
+        epochs: full length.
+        seed: of weights, dropout and the order of batches.
+        snapshot: digest of the data.
+        scratch: folder for checkpoints on their way to the reporter.
+        code: where the module comes from, when it is the user's own.
+    """
+
+    family: str
+    parameters: dict[str, Scalar]
+    shape: Shape
+    task: Task
+    train: Train
+    metric: str
+    epochs: int
+    seed: int
+    snapshot: str
+    scratch: Path
+    code: Code | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be resumed."""
+        code = {} if self.code is None else {"code": self.code.digest}
+        return {
+            **code,
+            "family": self.family,
+            "parameters": self.parameters,
+            "train": self.train.model_dump(mode="json"),
+            "metric": self.metric,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "snapshot": self.snapshot,
+        }
