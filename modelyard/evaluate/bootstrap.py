@@ -4,8 +4,8 @@ The method is BCa (bias-corrected and accelerated): Efron 1987, "Better Bootstra
 Intervals", and Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 14.3.
 Chosen over the percentile method because metrics of good models pile up at the edge of their
 range: near 1 the sampling distribution of an accuracy is skewed, and the percentile bound is
-then too kind. It costs no refits: metrics are functions of sums over rows (``sums.py``), so the
-resamples and the leave-one-out values of the acceleration are array operations.
+then too kind. It costs no refits: metrics are functions of weighted rows (``measured.py``), so
+the resamples and the leave-one-out values of the acceleration are array operations.
 
 What no bootstrap can see: errors that the test rows don't hold. Where every row is right, every
 resample is too, and the bound is the value itself, however few the rows.
@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from modelyard.evaluate.sums import RowSums
+from modelyard.evaluate.measured import Measured
 from modelyard.models.estimator import Array
 
 RESAMPLES = 4000
@@ -32,7 +32,7 @@ CHUNK = 1 << 22
 Side = Literal["lower", "upper"]
 
 
-def bound(metric: RowSums, *, side: Side, confidence: float, seed: int) -> float:
+def bound(metric: Measured, *, side: Side, confidence: float, seed: int) -> float:
     """The one-sided BCa bound.
 
     Args:
@@ -55,9 +55,9 @@ def bound(metric: RowSums, *, side: Side, confidence: float, seed: int) -> float
     return float(np.quantile(replicates, share))
 
 
-def resample(metric: RowSums, seed: int) -> Array:
+def resample(metric: Measured, seed: int) -> Array:
     """(RESAMPLES,) values of the metric over rows drawn with replacement."""
-    rows = len(metric.rows)
+    rows = len(metric)
     generator = np.random.default_rng(seed)
     parts = []
     size = max(1, CHUNK // rows)
@@ -67,7 +67,7 @@ def resample(metric: RowSums, seed: int) -> Array:
         # How often each row was drawn: one count over all resamples, each in its own range.
         drawn += np.arange(count)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
-        parts.append(metric.finish(weights @ metric.rows))
+        parts.append(metric.over(weights))
     return np.concatenate(parts)
 
 
@@ -78,9 +78,12 @@ def _bias(replicates: Array, value: float) -> float:
     return NormalDist().inv_cdf(min(max(below, edge), 1 - edge))
 
 
-def _acceleration(metric: RowSums) -> float:
+def _acceleration(metric: Measured) -> float:
     """a: skewness of the leave-one-out values over six (Efron and Tibshirani, 14.15)."""
-    left_out = metric.finish(metric.rows.sum(axis=0) - metric.rows)
+    left_out = metric.left_out()
+    left_out = left_out[np.isfinite(left_out)]
+    if len(left_out) == 0:
+        return 0.0
     spread = left_out.mean() - left_out
     squares = float((spread**2).sum())
     if not np.isfinite(squares) or squares == 0:

@@ -54,10 +54,13 @@ def compare(
         metric: the objective's first.
 
     Raises:
-        NotComparable: it learnt another task or other classes, or needs other columns.
+        NotComparable: it learnt another task or other classes, or needs other columns; or
+            the metric says nothing of these rows.
     """
     output = _aligned(champion, rows, card)
     metrics = compute(card.task, truth, output)
+    if metric not in candidate or metric not in metrics:
+        raise NotComparable(f"the champion can't be compared: these rows have no {metric}")
     gap = METRICS[metric].gain(candidate[metric], metrics[metric])
     return Comparison(metrics=metrics, metric=metric, gap=gap)
 

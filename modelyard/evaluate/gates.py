@@ -9,7 +9,7 @@ from modelyard.data.card import DataCard
 from modelyard.errors import InputError
 from modelyard.evaluate.bootstrap import Side, bound
 from modelyard.evaluate.catalogue import metrics_for
-from modelyard.evaluate.sums import row_sums
+from modelyard.evaluate.metrics import measure
 from modelyard.experiment.model import Gate
 from modelyard.models.estimator import Array
 
@@ -44,7 +44,7 @@ def _judge(gate: Gate, truth: Array, output: Array, card: DataCard, seed: int) -
         )
     if gate.slice is not None:
         raise InputError(f"gates: slice ({gate.slice!r}) is not supported yet; leave it out")
-    metric = row_sums(gate.metric, truth, output)
+    metric = measure(gate.metric, truth, output)
     at_least = gate.at_least is not None
     limit = gate.at_least if gate.at_least is not None else gate.at_most
     assert limit is not None  # the model asks for exactly one of them

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from modelyard.evaluate.catalogue import Task, metrics_for
+from modelyard.evaluate.measured import Measured
+from modelyard.evaluate.proportions import f1_bounds, wilson
+from modelyard.evaluate.ranking import Auc
 from modelyard.evaluate.sums import macro_metrics, row_sums
 from modelyard.models.estimator import Array
 
+RANKED = "auc"
+"""The one metric that sorts the rows once a class: milliseconds where the others take less."""
 
-def compute(task: Task, truth: Array, output: Array) -> dict[str, float]:
+
+def measure(metric: str, truth: Array, output: Array) -> Measured:
+    """A metric over given rows, for its value and its bounds.
+
+    Args:
+        metric: a key of ``catalogue.METRICS`` that suits the output.
+        truth: (n,) class indices or values.
+        output: (n, classes) probabilities or (n,) values.
+    """
+    return Auc(truth, output) if metric == RANKED else row_sums(metric, truth, output)
+
+
+def compute(task: Task, truth: Array, output: Array, *, ranked: bool = True) -> dict[str, float]:
     """Every metric of the task; equal to scikit-learn's of the same names.
 
     Precision, recall and f1 are means over the classes that occur in truth or prediction, a
-    share of nothing being 0; ``loss`` is log_loss or mse.
+    share of nothing being 0; ``auc`` is the mean over the classes of which some rows are and
+    some aren't, and is left out where there is none; ``loss`` is log_loss or mse.
 
     Args:
         task: classification or regression.
         truth: (n,) int64 class indices, or float64 values; n at least 1.
         output: (n, classes) probabilities, or (n,) values.
+        ranked: with ``auc``.
 
     Returns:
         By name, in the catalogue's order.
@@ -28,10 +48,12 @@ def compute(task: Task, truth: Array, output: Array) -> dict[str, float]:
     if task == "regression":
         return {name: row_sums(name, truth, output).value for name in metrics_for(task)}
     by_class = macro_metrics(confusion(truth, output))
-    return {
-        name: by_class[name] if name in by_class else row_sums(name, truth, output).value
+    found = {
+        name: by_class[name] if name in by_class else measure(name, truth, output).value
         for name in metrics_for(task)
+        if ranked or name != RANKED
     }
+    return {name: value for name, value in found.items() if not math.isnan(value) or name != RANKED}
 
 
 def confusion(truth: Array, output: Array) -> Array:
@@ -44,16 +66,25 @@ def confusion(truth: Array, output: Array) -> Array:
 def per_class(matrix: Array, classes: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Precision, recall, f1 and rows (``support``) of each class, from a confusion matrix.
 
-    A share of nothing (a class never predicted, or without rows) is 0.
+    Each share has two-sided bounds, ``proportions.CONFIDENCE`` sure, at its name and ``_bounds``.
+    A share of nothing (a class never predicted, or without rows) is 0, and its bounds None.
     """
-    right = np.diag(matrix)
-    true, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    right = np.diag(matrix).tolist()
+    true, predicted = matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist()
     return {
-        name: {
-            "precision": float(right[i] / predicted[i]) if predicted[i] else 0.0,
-            "recall": float(right[i] / true[i]) if true[i] else 0.0,
-            "f1": float(2 * right[i] / (true[i] + predicted[i])) if true[i] + predicted[i] else 0.0,
-            "support": int(true[i]),
-        }
-        for i, name in enumerate(classes)
+        name: _class_shares(*counts)
+        for name, *counts in zip(classes, right, true, predicted, strict=True)
+    }
+
+
+def _class_shares(right: int, true: int, predicted: int) -> dict[str, Any]:
+    either = true + predicted
+    return {
+        "precision": right / predicted if predicted else 0.0,
+        "recall": right / true if true else 0.0,
+        "f1": 2 * right / either if either else 0.0,
+        "support": true,
+        "precision_bounds": list(wilson(right, predicted)) if predicted else None,
+        "recall_bounds": list(wilson(right, true)) if true else None,
+        "f1_bounds": list(f1_bounds(right, true, predicted)) if either else None,
     }

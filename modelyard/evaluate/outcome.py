@@ -21,12 +21,15 @@ class Evaluation:
 
     Args:
         metrics: of the test split, plain names.
-        outcome: ``gates``, ``confusion``, ``per_class``, ``champion``, ``rows``; and
-            ``champion_error`` where there is a champion that can't be compared.
+        outcome: ``gates``, ``confusion``, ``per_class``, ``absent`` (classes without test rows),
+            ``champion``, ``rows``; and ``champion_error`` where there is a champion that can't
+            be compared.
+        output: (n, classes) probabilities or (n,) values that it is all about.
     """
 
     metrics: dict[str, float]
     outcome: dict[str, Any]
+    output: Array
 
 
 def evaluate(
@@ -59,15 +62,18 @@ def evaluate(
         "gates": [gate.model_dump(mode="json") for gate in gates],
         "confusion": None,
         "per_class": {},
+        "absent": [],
         "champion": None,
     }
     if matrix is not None:
         outcome["confusion"] = {"classes": list(card.classes), "matrix": matrix.tolist()}
         outcome["per_class"] = per_class(matrix, card.classes)
+        missing = matrix.sum(axis=1) == 0
+        outcome["absent"] = [name for name, gone in zip(card.classes, missing, strict=True) if gone]
     if champion is not None:
         metric = experiment.objective[0].metric
         outcome |= _champion(metrics, champion, rows, truth, card, metric)
-    return Evaluation(metrics=metrics, outcome=outcome)
+    return Evaluation(metrics=metrics, outcome=outcome, output=output)
 
 
 def _champion(

@@ -18,10 +18,14 @@ from modelyard.models.estimator import Array
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to it before the logarithm, as scikit-learn's log_loss does."""
 
+BINS = 15
+"""Bins of equal width of the calibration error: Guo, Pleiss, Sun and Weinberger 2017, "On
+Calibration of Modern Neural Networks", equation 3 and their experiments' M = 15."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowSums:
-    """A metric in two steps.
+    """See ``measured.Measured``: a metric in two steps.
 
     Args:
         rows: (n, k) what each row adds.
@@ -31,17 +35,29 @@ class RowSums:
     rows: Array
     finish: Callable[[Array], Array]
 
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.rows)
+
     @property
     def value(self) -> float:
         """The metric over all rows."""
         return float(self.finish(self.rows.sum(axis=0)))
+
+    def over(self, weights: Array) -> Array:
+        """(m,) the metric over rows that count as often as ``weights`` (m, n) say."""
+        return self.finish(weights @ self.rows)
+
+    def left_out(self) -> Array:
+        """(n,) the metric over all rows but one."""
+        return self.finish(self.rows.sum(axis=0) - self.rows)
 
 
 def row_sums(metric: str, truth: Array, output: Array) -> RowSums:
     """A metric over given rows.
 
     Args:
-        metric: a key of ``catalogue.METRICS`` that suits the output.
+        metric: a key of ``catalogue.METRICS`` that suits the output; not ``auc``.
         truth: (n,) class indices or values.
         output: (n, classes) probabilities or (n,) values.
     """
@@ -53,6 +69,8 @@ def row_sums(metric: str, truth: Array, output: Array) -> RowSums:
         return RowSums(rows=_with_count(loss), finish=_mean)
     predicted = output.argmax(axis=1)
     classes = output.shape[1]
+    if metric == "calibration_error":
+        return RowSums(rows=_binned(output, predicted == truth), finish=_calibration_error)
     if metric == "accuracy":
         return RowSums(rows=_with_count(predicted == truth), finish=_mean)
     return RowSums(rows=_hits(truth, predicted, classes), finish=_FROM_HITS[metric])
@@ -64,6 +82,27 @@ def _with_count(values: Array) -> Array:
 
 def _mean(sums: Array) -> Array:
     result: Array = sums[..., 0] / sums[..., 1]
+    return result
+
+
+def _binned(output: Array, right: Array) -> Array:
+    """(n, BINS + 1): confidence less hit, in the column of the row's bin; and a count."""
+    confidence = output.max(axis=1)
+    rows = np.zeros((len(right), BINS + 1))
+    rows[np.arange(len(right)), bin_of(confidence)] = confidence - right
+    rows[:, BINS] = 1.0
+    return rows
+
+
+def bin_of(confidence: Array) -> Array:
+    """(n,) the bin of each confidence, from 0; a bin's upper edge belongs to it, as in Guo."""
+    result: Array = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return result
+
+
+def _calibration_error(sums: Array) -> Array:
+    """The bins' gaps between mean confidence and accuracy, weighted by their rows."""
+    result: Array = np.abs(sums[..., :BINS]).sum(axis=-1) / sums[..., BINS]
     return result
 
 

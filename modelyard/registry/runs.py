@@ -9,6 +9,7 @@ from modelyard.api import SweepState, TrialState
 from modelyard.code.sending import DIFF, DIFF_TAG
 from modelyard.contract import Metrics, Scalar, Stage, TrialResult
 from modelyard.errors import DigestMismatch
+from modelyard.evaluate.predictions import FILE as PREDICTIONS
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
 from modelyard.registry.tracking import Point, RunStatus, Tracking
@@ -55,10 +56,13 @@ class Runs:
 
         Steps of trials go to the trial's run, those of stages to the sweep's.
         """
+        events = list(events)
         points = list(_points(task, events))
         if not points:
             return
         row = self._journal.sweep(sweep)
+        if task == Stage.EVALUATE:
+            self._keep_predictions(row, events)
         if task.isdecimal():
             run = self._child(row, int(task), at=points[0].at)
         else:
@@ -129,12 +133,24 @@ class Runs:
         digest, document = sweep.tags.get(DIFF_TAG), self._journal.document(sweep.document)
         if digest is None or document is None:
             return
-        store = store_for(document.store)  # held, as what it fetched may go with it
+        self._keep_file(
+            run, sweep, join(document.store, "uploads", digest), DIFF, "the own code's diff"
+        )
+
+    def _keep_predictions(self, sweep: SweepRow, events: Iterable[EventRow]) -> None:
+        """Every prediction on the test split, beside the sweep's run."""
+        for event in events:
+            if isinstance(event.body, TrialResult) and "predictions" in event.body.outcome:
+                uri = str(event.body.outcome["predictions"])
+                self._keep_file(self._parent(sweep), sweep, uri, PREDICTIONS, "the predictions")
+
+    def _keep_file(self, run: str, sweep: SweepRow, uri: str, name: str, what: str) -> None:
+        """A file of a committed folder, beside a run; without it the run is what it is."""
+        store = store_for(uri)  # held, as what it fetched may go with it
         try:
-            folder = store.fetch(join(document.store, "uploads", digest))
-            self._tracking.log_file(run, folder / DIFF)
+            self._tracking.log_file(run, store.fetch(uri) / name)
         except (FileNotFoundError, DigestMismatch) as error:
-            LOG.warning("the diff of sweep %s can't be kept with its run: %s", sweep.id, error)
+            LOG.warning("%s of sweep %s can't be kept with its run: %s", what, sweep.id, error)
 
     def _child(
         self, sweep: SweepRow, number: int, *, at: float, row: TrialRow | None = None

@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from modelyard.contract import TrialResult
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import ModelyardError
 from modelyard.evaluate import outcome
+from modelyard.evaluate.outcome import Evaluation
+from modelyard.evaluate.predictions import write_predictions
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import Predictor, load
-from modelyard.store.store import Store
+from modelyard.store.store import Store, join
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an evaluation reads and writes.
+
+    Args:
+        store: where the models lie.
+        folder: URI of the launch's own artifacts.
+        scratch: local folder for temporary files.
+    """
+
+    store: Store
+    folder: str
+    scratch: Path
+
+    def keep(self, name: str) -> str:
+        """Commit what was written to ``scratch / name``; returns its URI."""
+        return self.store.commit(self.scratch / name, join(self.folder, name))
 
 
 def evaluate(
-    *, snapshot: Snapshot, experiment: Experiment, store: Store, model: str, champion: str | None
+    *, snapshot: Snapshot, experiment: Experiment, place: Place, model: str, champion: str | None
 ) -> TrialResult:
-    """Measure a packed model on the test split.
+    """Measure a packed model on the test split, and keep every prediction.
 
     Args:
         snapshot: whose test split is taken.
         experiment: its gates, objective and seed.
-        store: where the models lie.
+        place: where the models are read and predictions are written.
         model: URI of the candidate.
         champion: URI of the present champion, None without one. If it can't be read or can't
             take these rows, the outcome's ``champion_error`` says why.
     """
-    found, problem = _champion(store, champion)
+    found, problem = _champion(place.store, champion)
+    candidate = load(place.store.fetch(model))
     evaluation = outcome.evaluate(
-        load(store.fetch(model)),
+        candidate,
         rows=snapshot.rows("test"),
         truth=snapshot.target("test"),
         card=snapshot.card,
@@ -38,7 +63,21 @@ def evaluate(
         said["champion_error"] = problem
     if "champion_error" in said:
         print(f"the champion can't be compared: {said['champion_error']}")
+    if said["absent"]:
+        print(f"the test split has no rows of {', '.join(said['absent'])}: nothing is known there")
+    said["predictions"] = _predictions(snapshot, evaluation, place)
     return TrialResult(metrics=evaluation.metrics, model=model, outcome=said)
+
+
+def _predictions(snapshot: Snapshot, evaluation: Evaluation, place: Place) -> str:
+    write_predictions(
+        place.scratch / "predictions",
+        rows=snapshot.source_rows("test"),
+        truth=snapshot.target("test"),
+        output=evaluation.output,
+        card=snapshot.card,
+    )
+    return place.keep("predictions")
 
 
 def _champion(store: Store, uri: str | None) -> tuple[Predictor | None, str | None]:

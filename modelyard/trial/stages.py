@@ -138,14 +138,14 @@ def _code(work: Work, family: str) -> Code | None:
 
 
 def _evaluate(work: Work) -> TrialResult:
-    from modelyard.trial.evaluation import evaluate
+    from modelyard.trial.evaluation import Place, evaluate
 
     snapshot = _snapshot(work)
     work.reporter.phase("evaluating", False)
     return evaluate(
         snapshot=snapshot,
         experiment=work.experiment,
-        store=work.store,
+        place=Place(store=work.store, folder=work.folder, scratch=work.scratch),
         model=_input(work, "model"),
         champion=work.spec.inputs.get("champion"),
     )

@@ -26,6 +26,7 @@ from modelyard.journal.journal import Journal, migrate
 from modelyard.journal.rows import StageRow, TrialRow
 from modelyard.registry.recorder import READER, Recorder
 from modelyard.registry.tracking import Tracking
+from modelyard.store.folder import FolderStore
 from tests.support.mlflow_store import shared_tracking
 
 pytestmark = [
@@ -114,6 +115,10 @@ def runs(tracking: Tracking, sweep: str, kind: str) -> list[object]:
     )
 
 
+def artifacts(tracking: Tracking, run: str) -> list[str]:
+    return [found.path for found in tracking.client.list_artifacts(run)]
+
+
 def curve(
     tracking: Tracking, run: str, key: str = "validation_accuracy"
 ) -> list[tuple[int, float]]:
@@ -164,6 +169,27 @@ def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking: Tracking, journa
     assert wanted.items() <= child.data.tags.items()
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {"test_accuracy": 0.25}
+
+
+def test_predictions_lie_beside_the_run(
+    tracking: Tracking, journal: Journal, tmp_path: Path
+) -> None:
+    """The file of all test predictions is an artifact of the sweep's run; one that is gone holds
+    up nothing."""
+    left = tmp_path / "predictions"
+    left.mkdir()
+    (left / "predictions.parquet").write_bytes(b"rows")
+    kept = FolderStore().commit(left, (tmp_path / "store").as_uri())
+    for identity, uri in (("aaaaaab1", kept), ("aaaaaab2", f"{kept}-gone")):
+        sweep = Sweep(journal, identity)
+        result = TrialResult(metrics={"accuracy": 0.5}, outcome={"predictions": uri})
+        sweep.post(sweep.launch("evaluate"), result)
+    Recorder(journal, tracking).catch_up()
+
+    with_file, without = (str(journal.sweep(name).run) for name in ("aaaaaab1", "aaaaaab2"))
+    assert "predictions.parquet" in artifacts(tracking, with_file)
+    assert "predictions.parquet" not in artifacts(tracking, without)
+    assert tracking.client.get_run(without).data.metrics == {"test_accuracy": 0.5}
 
 
 def test_the_first_value_of_a_step_stands(tracking: Tracking, journal: Journal) -> None:

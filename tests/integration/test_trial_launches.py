@@ -103,6 +103,8 @@ def test_candidate_and_champion_are_judged_on_the_same_rows(bench: Bench, snapsh
 
     assert result.outcome["champion"]["metrics"] == result.metrics
     assert sum(map(sum, matrix)) == result.outcome["rows"]
+    kept = FolderStore().fetch(result.outcome["predictions"])
+    assert [file.name for file in kept.glob("*.parquet")] == ["predictions.parquet"]
 
 
 def test_a_champion_that_can_t_be_read_stops_nothing(bench: Bench, snapshot: str) -> None:

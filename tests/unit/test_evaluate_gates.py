@@ -142,3 +142,28 @@ def test_slice_is_refused_until_there_are_slices() -> None:
         judge(
             (Gate(metric="accuracy", at_least=0.5, slice="x = 1"),), *two_classes(10, 1), CLASSES, 1
         )
+
+
+def test_the_area_has_a_bound_too() -> None:
+    """A gate on a metric that ranks rows is held at its bootstrap bound as others are."""
+    generator = np.random.default_rng(0)
+    truth = generator.integers(2, size=120)
+    scores = np.clip(truth * 0.4 + generator.random(120) * 0.6, 0, 1)
+    gate = Gate(metric="auc", at_least=0.5, confidence=0.95)
+
+    (view,) = judge([gate], truth, np.stack([1 - scores, scores], axis=1), CLASSES, seed=7)
+
+    assert view.passed
+    assert view.bound is not None
+    assert 0.7 < view.bound < view.value < 1
+
+
+def test_a_metric_that_the_rows_say_nothing_of_passes_no_gate() -> None:
+    """Rows of one class have no area, and what isn't known isn't at least anything."""
+    truth, output = np.zeros(10, int), np.full((10, 2), 0.5)
+
+    (view,) = judge(
+        [Gate(metric="auc", at_least=0.0, confidence=0.95)], truth, output, CLASSES, seed=7
+    )
+
+    assert not view.passed

@@ -7,16 +7,30 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as reference
 
 from modelyard.evaluate.catalogue import METRICS, metrics_for
 from modelyard.evaluate.metrics import compute, confusion, per_class
+from modelyard.evaluate.proportions import wilson
+from modelyard.evaluate.ranking import Auc
 
 
 def classified(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Random truth and probabilities; with few rows some classes are missing."""
     generator = np.random.default_rng(seed)
     return generator.integers(classes, size=rows), generator.dirichlet(np.ones(classes), size=rows)
+
+
+def calibration_error(truth: np.ndarray, output: np.ndarray) -> float:
+    """Equation 3 of Guo et al., bin by bin."""
+    confidence, right = output.max(axis=1), output.argmax(axis=1) == truth
+    gaps = [
+        abs(right[held].mean() - confidence[held].mean()) * held.sum()
+        for low in np.arange(15) / 15
+        if (held := (confidence > low) & (confidence <= low + 1 / 15)).any()
+    ]
+    return float(sum(gaps) / len(truth))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +45,11 @@ def test_classification_is_scikit_learns(seed: int, rows: int, classes: int) -> 
         warnings.simplefilter("ignore", UserWarning)  # a predicted class that truth lacks
         balanced = reference.balanced_accuracy_score(truth, predicted)
     log_loss = reference.log_loss(truth, output, labels=np.arange(classes))
+    areas = [
+        reference.roc_auc_score(truth == number, output[:, number])
+        for number in range(classes)
+        if len({*(truth == number)}) == 2
+    ]
 
     assert compute("classification", truth, output) == pytest.approx(
         {
@@ -39,7 +58,9 @@ def test_classification_is_scikit_learns(seed: int, rows: int, classes: int) -> 
             "f1": reference.f1_score(truth, predicted, **macro),
             "precision": reference.precision_score(truth, predicted, **macro),
             "recall": reference.recall_score(truth, predicted, **macro),
+            **({"auc": np.mean(areas)} if areas else {}),
             "log_loss": log_loss,
+            "calibration_error": calibration_error(truth, output),
             "loss": log_loss,
         }
     )
@@ -90,7 +111,51 @@ def test_confusion_and_classes_are_scikit_learns() -> None:
     assert matrix.tolist() == reference.confusion_matrix(truth, predicted).tolist()
     for number, name in enumerate("abcd"):
         expected = [float(share[number]) for share in shares]
-        assert list(found[name].values()) == pytest.approx(expected)
+        assert list(found[name].values())[:4] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 7), (3, 7), (7, 7), (498, 500)])
+def test_bounds_of_shares_are_scipys(part: int, whole: int) -> None:
+    """A share's bounds are Wilson's, as SciPy has them."""
+    expected = stats.binomtest(part, whole).proportion_ci(0.95, method="wilson")
+
+    assert wilson(part, whole) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_class_bounds_hold_its_shares() -> None:
+    """Precision, recall and F1 lie within their bounds, which few rows make wide; what no row
+    tells has none."""
+    matrix = np.array([[4, 1, 0], [2, 300, 0], [0, 0, 0]])
+
+    few, many, absent = per_class(matrix, ("few", "many", "absent")).values()
+
+    for name in ("precision", "recall", "f1"):
+        widths = []
+        for shares in (few, many):
+            low, high = shares[f"{name}_bounds"]
+            assert 0 <= low < shares[name] < high <= 1
+            widths.append(high - low)
+        assert widths[0] > 3 * widths[1]
+        assert absent[f"{name}_bounds"] is None
+
+
+def test_ties_count_half() -> None:
+    """Equal scores win half of their pairs."""
+    output = np.array([[0.5, 0.5], [0.5, 0.5], [0.2, 0.8]])
+
+    assert Auc(np.array([0, 1, 1]), output).value == pytest.approx(0.75)
+
+
+def test_areas_without_a_row_are_those_of_the_other_rows() -> None:
+    """The leave-one-out areas equal areas over the other rows, with ties and a lone class."""
+    generator = np.random.default_rng(3)
+    truth = np.append(generator.integers(3, size=20), 3)
+    output = generator.integers(1, 5, size=(21, 4)).astype(float)
+
+    metric = Auc(truth, output)
+    others = metric.over(1.0 - np.eye(21))
+
+    assert metric.left_out() == pytest.approx(others)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])

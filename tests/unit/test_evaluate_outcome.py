@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from modelyard.api import GateView
 from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot
+from modelyard.evaluate.metrics import compute
 from modelyard.evaluate.outcome import Evaluation, evaluate
+from modelyard.evaluate.predictions import write_predictions
 from modelyard.models.packed import Predictor
 from tests.support.fitting import digits, experiment, table
 
@@ -82,6 +85,53 @@ def test_classification_is_told_whole(tmp_path: Path) -> None:
     (view,) = (GateView.model_validate(gate) for gate in plain["gates"])
     assert view.passed
     assert view.bound is not None
+
+
+def test_a_class_without_test_rows_is_named(tmp_path: Path) -> None:
+    """A class that the test split lacks is said, and the metrics are of the others."""
+    snapshot = table(tmp_path / "data")
+    rows = snapshot.target("test") == 0
+    candidate = predictor(snapshot, np.tile([0.8, 0.2], (int(rows.sum()), 1)))
+
+    found = evaluate(
+        candidate,
+        rows=snapshot.rows("test").take(np.flatnonzero(rows)),
+        truth=snapshot.target("test")[rows],
+        card=snapshot.card,
+        experiment=experiment(snapshot),
+    )
+
+    assert found.outcome["absent"] == ["yes"]
+    assert "auc" not in found.metrics
+    assert found.metrics["accuracy"] == 1
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_every_prediction_is_kept(regression: bool, tmp_path: Path) -> None:
+    """The file holds each test row by its place in the source, and all metrics can be computed
+    again from it."""
+    snapshot = table(tmp_path / "data", regression=regression)
+    truth, card = snapshot.target("test"), snapshot.card
+    output = truth + 0.5 if regression else np.linspace([0.9, 0.1], [0.2, 0.8], len(truth))
+
+    file = write_predictions(
+        tmp_path / "out",
+        rows=snapshot.source_rows("test"),
+        truth=truth,
+        output=output,
+        card=card,
+    )
+
+    found = pq.read_table(file).to_pandas()
+    assert found["row"].tolist() == snapshot.source_rows("test").tolist()
+    if regression:
+        again = compute(card.task, found["truth"].to_numpy(), found["prediction"].to_numpy())
+    else:
+        assert found["confidence"].tolist() == output.max(axis=1).tolist()
+        assert found["prediction"].tolist() == [card.classes[i] for i in output.argmax(axis=1)]
+        codes = found["truth"].map(card.classes.index).to_numpy()
+        again = compute(card.task, codes, found[[f"p:{name}" for name in card.classes]].to_numpy())
+    assert again == compute(card.task, truth, output)
 
 
 def test_regression_has_no_confusion(tmp_path: Path) -> None:
