@@ -32,7 +32,7 @@ from urllib3.exceptions import HTTPError
 from modelyard.errors import ClusterRefused, ClusterUnreachable, InputError
 from modelyard.k8s.answers import BUSY, Json, answer_of, collided, raise_for, retry_after
 
-Kind: TypeAlias = Literal["jobs", "pods", "events", "secrets"]
+Kind: TypeAlias = Literal["jobs", "pods", "events", "secrets", "services"]
 
 PATIENCE_SECONDS = 120.0
 """How long a request is repeated: an API server that restarts is back by then."""
@@ -111,7 +111,9 @@ class KubernetesApi:
             )
         return api
 
-    async def create(self, kind: Kind, manifest: models.V1Job | models.V1Secret) -> Json:
+    async def create(
+        self, kind: Kind, manifest: models.V1Job | models.V1Secret | models.V1Service
+    ) -> Json:
         """Create an object; unknown fields are refused.
 
         Raises:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelyard.contract import LaunchKey
 from modelyard.executor import Job, JobPhase
 from modelyard.k8s.answers import Json
 from modelyard.k8s.client import models
+from modelyard.k8s.ranks import Seen, speaker
 from modelyard.k8s.status import finished
 
 
@@ -25,8 +26,7 @@ class Entry:
         uid: the Job's; empty before it is there.
         mark: number of the newest list that may not hold the Job, although it is there.
         deleted: the Job is gone.
-        pod: its pod as last seen, cut down.
-        pod_gone: that pod is gone.
+        pods: its pods as last seen, by rank; one, unless the launch has several nodes.
         terminating_since: when the pod was first seen on its way out.
         warning: reason and message of the newest warning event.
         read_at: when to look for such an event again.
@@ -45,8 +45,7 @@ class Entry:
     uid: str = ""
     mark: int = 0
     deleted: bool = False
-    pod: Json | None = None
-    pod_gone: bool = False
+    pods: dict[int, Seen] = field(default_factory=dict)
     terminating_since: float | None = None
     warning: tuple[str, str] = ("", "")
     read_at: float = 0.0
@@ -61,17 +60,26 @@ class Entry:
         return self.told.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
 
     @property
-    def pod_name(self) -> str | None:
-        """Name of its pod while that exists."""
-        if self.pod is None or self.pod_gone:
-            return None
-        return str(self.pod["metadata"]["name"])
+    def over(self) -> bool:
+        """Whether its Job has ended or is gone."""
+        return self.deleted or (self.job is not None and finished(self.job))
+
+    @property
+    def speaker(self) -> Seen | None:
+        """The pod whose state is the launch's."""
+        nodes = 1 if self.job is None else self.job["spec"].get("completions") or 1
+        return speaker(self.pods, nodes=nodes, over=self.over)
+
+    @property
+    def pod_names(self) -> list[str]:
+        """Names of its pods that exist, by rank."""
+        there = [self.pods[rank] for rank in sorted(self.pods) if not self.pods[rank].gone]
+        return [str(seen.pod["metadata"]["name"]) for seen in there]
 
     @property
     def alone(self) -> bool:
         """Whether its Job has ended or is gone, and a pod of it was never seen."""
-        over = self.deleted or (self.job is not None and finished(self.job))
-        return over and self.pod is None
+        return self.over and not self.pods
 
 
 def cut(thing: Json) -> Json:
@@ -80,7 +88,9 @@ def cut(thing: Json) -> Json:
     keep = ("name", "namespace", "uid", "labels", "deletionTimestamp", "deletionGracePeriodSeconds")
     return {
         "metadata": {name: metadata[name] for name in keep if name in metadata},
-        "spec": {name: spec[name] for name in ("nodeName", "suspend") if name in spec},
+        "spec": {
+            name: spec[name] for name in ("nodeName", "suspend", "completions") if name in spec
+        },
         "status": thing.get("status") or {},
     }
 

@@ -35,8 +35,9 @@ from modelyard.k8s.manifests import (
     OURS,
     SPEC_LABEL,
     job_of,
-    secret_name,
     secret_of,
+    service_of,
+    shared_name,
     spec_label,
 )
 from modelyard.k8s.settings import KubernetesSettings
@@ -83,7 +84,7 @@ class KubernetesExecutor:
         self._ledger = Ledger(
             unsynced={(name, kind) for name in namespaces for kind in ("jobs", "pods")},
             wants_log=lambda entry: self._spawn(self._read_log(entry)),
-            left_behind=lambda entry: self._spawn(self._end_pod(entry, None)),
+            left_behind=lambda entry: self._spawn(self._end_pods(entry, None)),
         )
 
     @property
@@ -114,8 +115,8 @@ class KubernetesExecutor:
         if entry is None or entry.ended:
             return
         entry.stopped = True
-        if entry.pod_name is not None:
-            await self._end_pod(entry, grace_seconds)
+        if entry.pod_names:
+            await self._end_pods(entry, grace_seconds)
         elif entry.uid:
             await self._delete_job(entry)
         else:  # never created: refused so far, or the answer is still out
@@ -128,22 +129,23 @@ class KubernetesExecutor:
         entry = self._ledger.entries.get(key)
         if entry is None:
             return
-        if not entry.ended and entry.pod_name is not None:
-            # Else it would have its whole grace, once its Job is gone.
-            await self._end_pod(entry, 0.0)
+        if not entry.ended:
+            # Else they would have their whole grace, once their Job is gone.
+            await self._end_pods(entry, 0.0)
         if entry.uid and not entry.deleted:
             await self._delete_job(entry)
         if self._ledger.entries.get(key) is entry:
             self._ledger.forget(entry, CLEANED)
 
     async def retire(self, sweep: str) -> None:
-        """See ``Executor.retire``: the Secret with the sweep's token goes."""
+        """See ``Executor.retire``: the Secret with the sweep's token goes, and the Service."""
         api = await self._open()
         # A sweep that goes on meanwhile waits, and then makes a Secret of its own.
         async with self._issuing:
             for namespace in self._settings.all_namespaces:
                 self._issued.discard((sweep, namespace))
-                await api.delete("secrets", namespace, secret_name(sweep))
+                await api.delete("secrets", namespace, shared_name(sweep))
+                await api.delete("services", namespace, shared_name(sweep))
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """See ``Executor.watch``. Ends when the executor is closed."""
@@ -213,6 +215,7 @@ class KubernetesExecutor:
         entry.retry_at = None
         try:
             await self._have_secret(entry)
+            await self._have_service(entry)
             job = await self._created(api, entry)
         except (ClusterRefused, ClusterUnreachable) as error:
             phase, evidence = refusal(error)
@@ -249,12 +252,24 @@ class KubernetesExecutor:
                 raise ClusterUnreachable(f"The old Job {entry.key} is still being deleted.")
             await asyncio.sleep(DELETION_LOOK_SECONDS)
 
+    async def _have_service(self, entry: Entry) -> None:
+        """See to it that the nodes of a launch find each other by name."""
+        spec = None if entry.manifest is None else entry.manifest.spec
+        if spec is None or spec.completion_mode is None:
+            return
+        api = await self._open()
+        try:
+            await api.create("services", service_of(entry.key.sweep, entry.namespace))
+        except ClusterRefused as error:
+            if error.status != 409:
+                raise
+
     async def _have_secret(self, entry: Entry) -> None:
         """See to it that the sweep's token is where its pods look for it."""
         sweep, namespace = entry.key.sweep, entry.namespace
         if (sweep, namespace) in self._issued:
             return
-        api, name = await self._open(), secret_name(sweep)
+        api, name = await self._open(), shared_name(sweep)
         async with self._issuing:
             if (sweep, namespace) in self._issued:
                 return
@@ -275,19 +290,22 @@ class KubernetesExecutor:
         api = await self._open()
         await api.delete("jobs", entry.namespace, str(entry.key))
 
-    async def _end_pod(self, entry: Entry, grace_seconds: float | None) -> None:
-        """Delete the pod; None leaves it its own grace.
+    async def _end_pods(self, entry: Entry, grace_seconds: float | None) -> None:
+        """Delete the pods; None leaves them their own grace.
 
-        Never without any grace: then its object would be gone before its program is.
+        Never without any grace: then their objects would be gone before their programs are.
         """
-        api, name = await self._open(), entry.pod_name
-        if name is not None:
-            grace = None if grace_seconds is None else max(1, math.ceil(grace_seconds))
+        api = await self._open()
+        grace = None if grace_seconds is None else max(1, math.ceil(grace_seconds))
+        for name in entry.pod_names:
             await api.delete("pods", entry.namespace, name, grace_seconds=grace)
 
     async def _read_log(self, entry: Entry) -> None:
-        api, name = await self._open(), entry.pod_name
-        entry.log_tail = "" if name is None else await api.log_tail(entry.namespace, name)
+        api, seen = await self._open(), entry.speaker
+        entry.log_tail = ""
+        if seen is not None and not seen.gone:
+            name = str(seen.pod["metadata"]["name"])
+            entry.log_tail = await api.log_tail(entry.namespace, name)
         self._ledger.judge(entry)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

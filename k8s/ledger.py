@@ -15,6 +15,7 @@ from modelyard.executor import Change, Evidence, Job, JobPhase, Snapshot
 from modelyard.k8s.answers import Json
 from modelyard.k8s.entry import Entry, cut, owner_of
 from modelyard.k8s.manifests import SPEC_LABEL, key_of, spec_label
+from modelyard.k8s.ranks import Seen, rank_of
 from modelyard.k8s.status import Sight, phase_of
 
 STOPPED = Evidence(reason="Stopped", message="It was stopped before it started.")
@@ -40,7 +41,7 @@ class Ledger:
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     entries: dict[LaunchKey, Entry] = field(default_factory=dict)
     _by_uid: dict[str, Entry] = field(default_factory=dict)
-    _orphans: dict[str, Json] = field(default_factory=dict)
+    _orphans: dict[str, dict[int, Json]] = field(default_factory=dict)
     _forgotten: set[str] = field(default_factory=set)
     _watchers: set[asyncio.Queue[Told]] = field(default_factory=set)
     _lists: int = 0
@@ -133,22 +134,31 @@ class Ledger:
             if gone or uid in self._forgotten:
                 self._orphans.pop(uid, None)
             else:
-                self._orphans[uid] = cut(pod)
+                self._orphans.setdefault(uid, {})[rank_of(pod)] = cut(pod)
             return
         self._take_pod(entry, cut(pod), gone=gone)
         self.judge(entry)
 
     def pods_listed(self, namespace: str, pods: Sequence[Json]) -> None:
         """All pods of a namespace; those of launches that aren't in it are gone."""
-        there = {owner_of(pod) for pod in pods}
-        for uid, pod in list(self._orphans.items()):
-            if pod["metadata"]["namespace"] == namespace and uid not in there:
+        there = {(owner_of(pod), rank_of(pod)) for pod in pods}
+        for uid, orphans in list(self._orphans.items()):
+            for rank, pod in list(orphans.items()):
+                if pod["metadata"]["namespace"] == namespace and (uid, rank) not in there:
+                    del orphans[rank]
+            if not orphans:
                 del self._orphans[uid]
         for pod in pods:
             self.pod_seen(pod)
         for entry in self._of(namespace):
-            if entry.pod is not None and entry.uid not in there and not entry.pod_gone:
-                entry.pod_gone = True
+            lost = [
+                rank
+                for rank, seen in entry.pods.items()
+                if not seen.gone and (entry.uid, rank) not in there
+            ]
+            for rank in lost:
+                entry.pods[rank] = replace(entry.pods[rank], gone=True)
+            if lost:
                 self.judge(entry)
         self._sync(namespace, "pods")
 
@@ -162,12 +172,12 @@ class Ledger:
                 return
             if not entry.searched:
                 return  # the other watch may be late: the executor looks for the pod itself
-        away = entry.terminating_since
+        away, seen = entry.terminating_since, entry.speaker
         phase, evidence = phase_of(
             Sight(
                 job=entry.job,
-                pod=entry.pod,
-                pod_gone=entry.pod_gone,
+                pod=None if seen is None else seen.pod,
+                pod_gone=seen is not None and seen.gone,
                 terminating_seconds=0.0 if away is None else _now() - away,
                 warning=entry.warning,
             )
@@ -207,17 +217,17 @@ class Ledger:
         if not entry.uid:
             entry.uid = job["metadata"]["uid"]
             self._by_uid[entry.uid] = entry
-            if (pod := self._orphans.pop(entry.uid, None)) is not None:
+            for pod in self._orphans.pop(entry.uid, {}).values():
                 self._take_pod(entry, pod, gone=False)
 
     def _take_pod(self, entry: Entry, pod: Json, *, gone: bool) -> None:
-        entry.pod, entry.pod_gone = pod, gone
+        entry.pods[rank_of(pod)] = Seen(pod=pod, gone=gone)
         if "deletionTimestamp" in pod["metadata"] and entry.terminating_since is None:
             entry.terminating_since = _now()
 
     def _lose_job(self, entry: Entry) -> None:
         entry.job, entry.deleted = None, True
-        if entry.pod_name is not None and not entry.ended:
+        if entry.pod_names and not entry.ended:
             self.left_behind(entry)
         self.judge(entry)
 

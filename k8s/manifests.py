@@ -2,8 +2,8 @@
 
 Manifests are the Kubernetes client's own typed models: mypy refuses an unknown argument, and the
 models refuse one in what a user wrote (a volume, a toleration), before anything is sent.
-One launch is one pod: Kubernetes never starts a second, because only our plan knows whether and
-how the next launch goes on.
+One launch is one pod, or one a node: Kubernetes never starts another in its place, because only
+our plan knows whether and how the next launch goes on.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SWEEP_LABEL, TRIAL_LABEL, LAUNCH_LABEL = "modelyard/sweep", "modelyard/trial", "
 SPEC_LABEL = "modelyard/spec"
 LABEL_LIMIT = 63
 TOKEN_KEY = "token"
+
+MASTER_PORT = 29500
+"""torchrun's own default."""
 
 HOME = "/home/modelyard"
 CACHE = "/var/cache/modelyard"
@@ -75,6 +78,7 @@ def job_of(request: LaunchRequest, settings: KubernetesSettings) -> models.V1Job
         ),
         spec=models.V1JobSpec(
             backoff_limit=0,
+            **_several(request.resources.nodes),
             ttl_seconds_after_finished=settings.ttl_seconds,
             template=models.V1PodTemplateSpec(
                 metadata=models.V1ObjectMeta(labels=labels, annotations=annotations or None),
@@ -90,7 +94,7 @@ def secret_of(sweep: str, namespace: str, token: str) -> models.V1Secret:
         api_version="v1",
         kind="Secret",
         metadata=models.V1ObjectMeta(
-            name=secret_name(sweep),
+            name=shared_name(sweep),
             namespace=namespace,
             labels={**_common(sweep), SWEEP_LABEL: sweep},
         ),
@@ -98,8 +102,27 @@ def secret_of(sweep: str, namespace: str, token: str) -> models.V1Secret:
     )
 
 
-def secret_name(sweep: str) -> str:
-    """Name of the Secret that holds a sweep's token."""
+def service_of(sweep: str, namespace: str) -> models.V1Service:
+    """The headless Service by which the nodes of a sweep's launches have names."""
+    return models.V1Service(
+        api_version="v1",
+        kind="Service",
+        metadata=models.V1ObjectMeta(
+            name=shared_name(sweep),
+            namespace=namespace,
+            labels={**_common(sweep), SWEEP_LABEL: sweep},
+        ),
+        spec=models.V1ServiceSpec(
+            cluster_ip="None",
+            # They look for each other before any of them could be called ready.
+            publish_not_ready_addresses=True,
+            selector={SWEEP_LABEL: sweep},
+        ),
+    )
+
+
+def shared_name(sweep: str) -> str:
+    """Name of what a sweep's launches share: the Secret with its token, the Service."""
     return f"modelyard-{sweep}"
 
 
@@ -174,6 +197,7 @@ def _pod(request: LaunchRequest, settings: KubernetesSettings) -> models.V1PodSp
             run_as_user=USER,
             seccomp_profile=models.V1SeccompProfile(type="RuntimeDefault"),
         ),
+        subdomain=None if request.resources.nodes == 1 else shared_name(request.spec.key.sweep),
         service_account_name=placement.service_account or settings.service_account,
         termination_grace_period_seconds=math.ceil(
             max(settings.grace_seconds, request.grace_seconds)
@@ -222,9 +246,10 @@ def _env(request: LaunchRequest, settings: KubernetesSettings) -> Iterator[model
         **({Variable.CACHE.value: CACHE} if settings.cache_volume is not None else {}),
         # A CUDA image on a GPU node would otherwise show every GPU to who asked for none.
         **({} if request.resources.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}),
+        **_rendezvous(request),
         **request.environment,
         Variable.SPEC.value: request.spec.to_json(),
-        Variable.TOKEN.value: SecretKey(name=secret_name(request.spec.key.sweep), key=TOKEN_KEY),
+        Variable.TOKEN.value: SecretKey(name=shared_name(request.spec.key.sweep), key=TOKEN_KEY),
     }
     for name, value in sorted(plain.items()):
         if isinstance(value, str):
@@ -234,6 +259,21 @@ def _env(request: LaunchRequest, settings: KubernetesSettings) -> Iterator[model
             selector = models.V1SecretKeySelector(name=value.name, key=value.key)
             source = models.V1EnvVarSource(secret_key_ref=selector)
             yield models.V1EnvVar(name=name, value_from=source)
+
+
+def _several(nodes: int) -> dict[str, Any]:
+    """Several pods, each with a number and a name; the failure of any fails the Job."""
+    if nodes == 1:
+        return {}
+    return {"completion_mode": "Indexed", "completions": nodes, "parallelism": nodes}
+
+
+def _rendezvous(request: LaunchRequest) -> dict[str, str]:
+    """Where the first node is, in torchrun's words; which node one is, the Job controller says."""
+    if request.resources.nodes == 1:
+        return {}
+    key = request.spec.key
+    return {"MASTER_ADDR": f"{key}-0.{shared_name(key.sweep)}", "MASTER_PORT": str(MASTER_PORT)}
 
 
 def _needs(resources: Resources) -> models.V1ResourceRequirements:

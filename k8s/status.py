@@ -139,8 +139,13 @@ def finished(job: Json) -> bool:
 
 def ended(pod: Json) -> bool:
     """Whether a pod's program has ended, or will never start."""
-    terminated = _container(pod).get("state", {}).get("terminated")
-    return bool(terminated) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return bool(exit_of(pod)) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def exit_of(pod: Json) -> Json:
+    """How its program ended, as the API tells it; empty before."""
+    terminated: Json = _container(pod).get("state", {}).get("terminated") or {}
+    return terminated
 
 
 def _with_pod(sight: Sight, pod: Json) -> tuple[JobPhase, Evidence]:
@@ -202,7 +207,7 @@ def _pending(sight: Sight, pod: Json, waiting: Json) -> tuple[JobPhase, Evidence
 
 
 def _end(pod: Json) -> tuple[JobPhase, Evidence]:
-    terminated = _container(pod).get("state", {}).get("terminated") or {}
+    terminated = exit_of(pod)
     code = terminated.get("exitCode")
     said, message = str(terminated.get("reason", "")), str(terminated.get("message", ""))
     word = CONTAINER_ENDS.get(said, said)

@@ -115,7 +115,8 @@ class Upkeep:
                 continue
             pause = max(EVENTS_SECONDS, now - entry.since)
             entry.read_at = now + min(pause, LONGEST_EVENTS_SECONDS)
-            about = newest.get(entry.pod["metadata"]["uid"] if entry.pod else entry.uid)
+            seen = entry.speaker
+            about = newest.get(entry.uid if seen is None else seen.pod["metadata"]["uid"])
             if about is not None:
                 entry.warning = (about.get("reason", ""), about.get("message", ""))
                 self._ledger.judge(entry)

@@ -62,13 +62,15 @@ class Resources:
         cpus: CPU cores.
         threads: threads of the program.
         memory_bytes: limit above which the launch is ended; None sets none.
-        gpus: whole GPUs.
+        gpus: whole GPUs, of each node.
+        nodes: each with all of the above.
     """
 
     cpus: float = 1.0
     threads: int = 1
     memory_bytes: int | None = None
     gpus: int = 0
+    nodes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,10 @@ class StageWork:
     ) -> None:
         experiment = Experiment.model_validate(sweep.experiment)
         self.metric = None
-        self.resources: Resources = resources_of(experiment.resources, capacity)
+        resources = resources_of(experiment.resources, capacity)
+        # Reading and measuring are one process's work.
+        alone = order.stage is not Stage.TRAIN
+        self.resources: Resources = replace(resources, nodes=1) if alone else resources
         self.placement: Placement = placement_of(experiment)
         self._sweep = sweep
         self._seed = experiment.seed

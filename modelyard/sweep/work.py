@@ -75,6 +75,7 @@ def resources_of(wanted: written.Resources, capacity: Capacity) -> Resources:
         threads=wanted.threads,
         memory_bytes=wanted.memory_bytes,
         gpus=min(wanted.gpus, capacity.devices) if known else wanted.gpus,
+        nodes=wanted.nodes,
     )
 
 

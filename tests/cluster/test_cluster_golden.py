@@ -48,7 +48,11 @@ def golden(path: Path, room: str) -> dict[str, Any]:
 def test_the_api_server_takes_every_field(path: Path, room: str) -> None:
     """Strict validation knows each field of a golden file and finds each value valid."""
     manifest = golden(path, room)
-    kind = {"Job": "/apis/batch/v1/namespaces/{}/jobs", "Secret": "/api/v1/namespaces/{}/secrets"}
+    kind = {
+        "Job": "/apis/batch/v1/namespaces/{}/jobs",
+        "Secret": "/api/v1/namespaces/{}/secrets",
+        "Service": "/api/v1/namespaces/{}/services",
+    }
     status, words = strictly(kind[manifest["kind"]].format(room), manifest)
 
     assert status == 201, words

@@ -10,7 +10,7 @@ import yaml
 from modelyard.contract import LaunchKey, Stage, TrialSpec
 from modelyard.executor import LaunchRequest, Placement, Resources, SecretKey
 from modelyard.k8s.client import models
-from modelyard.k8s.manifests import job_of, secret_of
+from modelyard.k8s.manifests import job_of, secret_of, service_of
 from modelyard.k8s.settings import KubernetesSettings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "k8s"
@@ -63,7 +63,7 @@ def request(
     )
 
 
-def manifests() -> dict[str, models.V1Job | models.V1Secret]:
+def manifests() -> dict[str, models.V1Job | models.V1Secret | models.V1Service]:
     """Every manifest that is compared, by the name of its file."""
     placement = Placement(
         project="vision",
@@ -100,10 +100,14 @@ def manifests() -> dict[str, models.V1Job | models.V1Secret]:
         "prepare": job_of(
             request(Stage.PREPARE, task="prepare", resources=Resources(cpus=1)), FULL
         ),
+        "trial-nodes": job_of(
+            request(resources=Resources(memory_bytes=2 * 1024**3, gpus=2, nodes=2)), BARE
+        ),
+        "service": service_of("abcd2345", "team-a"),
         "secret": secret_of("abcd2345", "team-a", "only-for-tests"),
     }
 
 
-def as_yaml(manifest: models.V1Job | models.V1Secret) -> str:
+def as_yaml(manifest: models.V1Job | models.V1Secret | models.V1Service) -> str:
     """A manifest as it is sent, to be read by people."""
     return yaml.safe_dump(manifest.model_dump(by_alias=True, exclude_none=True), sort_keys=False)

@@ -134,7 +134,7 @@ class KubeWire:
         name = body["metadata"]["name"]
         if name in self.things[kind]:
             return web.json_response({"reason": "AlreadyExists", "message": "exists"}, status=409)
-        thing = self._stored(name, body["metadata"]["labels"], {}, {})
+        thing = self._stored(name, body["metadata"]["labels"], body.get("spec", {}), {})
         return web.json_response(self.put(kind, thing), status=201)
 
     async def _watch(self, request: web.Request, kind: str) -> web.StreamResponse:

@@ -13,6 +13,7 @@ import pytest
 from modelyard.contract import LaunchKey
 from modelyard.executor import AlreadyLaunched, Change, Job, JobPhase, Snapshot
 from modelyard.k8s.executor import KubernetesExecutor
+from modelyard.k8s.ranks import INDEX_LABEL
 from tests.support.k8s_cases import request
 from tests.support.kube_wire import CUT, END, TOO_OLD, KubeWire, kube_wire
 
@@ -368,6 +369,27 @@ def test_the_token_is_kept_in_one_secret() -> None:
         await executor.retire(KEY.sweep)
         assert made == ["secrets", "jobs", "jobs"]
         assert wire.things["secrets"] == {}
+
+    play(story)
+
+
+def test_the_nodes_of_a_launch_share_a_service_and_an_end() -> None:
+    """The Service is made with the Secret, and goes with it; the rank that failed tells why."""
+
+    async def story(wire: KubeWire, executor: KubernetesExecutor) -> None:
+        two = replace(REQUEST, resources=replace(REQUEST.resources, nodes=2))
+        await executor.launch((two,))
+        assert list(wire.things["services"]) == [f"modelyard-{KEY.sweep}"]
+        async with aclosing(executor.watch()) as watch:
+            for rank, code in enumerate((75, 1)):
+                pod = wire.pod(wire.things["jobs"][str(KEY)], **over(code))
+                labels = {**pod["metadata"]["labels"], INDEX_LABEL: str(rank)}
+                pod["metadata"] |= {"name": f"{KEY}-{rank}", "labels": labels}
+                wire.tell("pods", "ADDED", pod)
+            ended = await until(watch, phase(JobPhase.FAILED))
+        assert job_in(ended).evidence.exit_code == 1
+        await executor.retire(KEY.sweep)
+        assert wire.things["services"] == {}
 
     play(story)
 
