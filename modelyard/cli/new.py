@@ -41,7 +41,7 @@ class Kind:
 
 
 TEMPLATES = {
-    "baseline": Kind(source="sklearn:digits", takes=("table", "image")),
+    "baseline": Kind(source="sklearn:digits", takes=("table", "image", "text")),
     "image": Kind(source="sklearn:digits", takes=("image",)),
     "tabular": Kind(source="sklearn:breast_cancer", takes=("table",)),
 }

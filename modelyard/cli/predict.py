@@ -31,7 +31,7 @@ def predict_command(name: str | None, file: Path, json_output: bool) -> None:
 
     Args:
         name: of the model; None where only one serves.
-        file: CSV, TSV, JSON or Parquet.
+        file: CSV, TSV, JSON, Parquet or a text.
         json_output: print the ``PredictView``.
 
     Raises:
@@ -83,8 +83,8 @@ def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
     """The request bodies of a file, a thousand rows each.
 
     Args:
-        file: CSV or TSV with the names in its first line, Parquet, a JSON list of rows, or a
-            JSON request.
+        file: CSV or TSV with the names in its first line, Parquet, a JSON list of rows or of
+            texts, a JSON request, or one text (``.txt``), as folders of texts hold them.
         arrays: send the cells of a row as an array of numbers, without their names.
 
     Raises:
@@ -115,11 +115,19 @@ def _read(file: Path) -> dict[str, Any] | list[Any]:
             return _parquet(file)
         if suffix == ".json":
             return _json(file)
+        if suffix == ".txt":
+            return list(_text_file(file))
     except OSError as error:
         raise InputError(f"{file} can't be read: {error}") from error
     raise InputError(
-        f"{file} ends in {suffix or 'no suffix'!r}; give .csv, .tsv, .json or .parquet"
+        f"{file} ends in {suffix or 'no suffix'!r}; give .csv, .tsv, .json, .parquet or .txt"
     )
+
+
+def _text_file(file: Path) -> Iterator[str]:
+    from modelyard.data.text_files import read_text_files
+
+    return iter(read_text_files("text", [file], [str(file)]))
 
 
 def _csv(file: Path) -> list[dict[str, Any]]:

@@ -69,6 +69,11 @@ class Preprocessor(Encoder):
         """Names of the features of a table, in order; () for images and texts."""
         return tuple(name for encoder in self.columns for name in encoder.features)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the limits of the encoding left out of the training part, in whole sentences."""
+        return () if self.text is None else self.text.notes
+
     def transform(self, rows: Rows) -> NDArray[Any]:
         """Encode rows.
 

@@ -65,8 +65,8 @@ class Data(Section):
     source: str = Field(
         min_length=1,
         description="sklearn:digits and its like, a published set (mnist, kepler …), a CSV, "
-        "Parquet or NPZ file or a folder of pictures, relative to the experiment file; or "
-        "s3://bucket/key of such a file.",
+        "Parquet or NPZ file or a folder of pictures or texts, relative to the experiment "
+        "file; or s3://bucket/key of such a file.",
     )
     kind: Literal["table", "image", "text"] | None = Field(
         None, description="table, image or text; found when left out."

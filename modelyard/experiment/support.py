@@ -14,15 +14,11 @@ from typing import Any
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.places import set_name
 from modelyard.experiment.written import shown, wanted
 
-TEXT_DATASETS = ("imdb", "reuters")
-"""Published sets that no family learns from yet."""
-
 SOURCES = (
-    "sklearn:digits and its like, mnist and its like, a folder of pictures, or a CSV, Parquet or "
-    "NPZ file, also at s3://bucket/key"
+    "sklearn:digits and its like, mnist and its like, a folder of pictures or texts, or a CSV, "
+    "Parquet or NPZ file, also at s3://bucket/key"
 )
 
 
@@ -53,22 +49,15 @@ def _is_in(*values: object) -> Callable[[object], bool]:
 
 def _later_source(source: str) -> bool:
     scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source)
-    other = scheme is not None and scheme[1] != "s3"
-    return other or set_name(source) in TEXT_DATASETS
+    return scheme is not None and scheme[1] != "s3"
 
 
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
-        values=f"{', '.join(TEXT_DATASETS)}, addresses other than s3://…",
+        values="addresses other than s3://…",
         instead=SOURCES,
-    ),
-    Later(
-        key="data.kind",
-        refused=_is_in("text"),
-        values="text",
-        instead="table and image",
     ),
     Later(key="data.folds", refused=_more_than_one, values="more than 1", instead="1"),
     Later(key="data.repeats", refused=_more_than_one, values="more than 1", instead="1"),

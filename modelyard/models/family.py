@@ -10,7 +10,7 @@ from modelyard.contract import Scalar
 from modelyard.errors import InputError
 from modelyard.experiment.search import Parameter
 
-Kind = Literal["table", "image"]
+Kind = Literal["table", "image", "text"]
 Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -72,6 +72,8 @@ class Family:
         space: searched when the file has no ``search.space``; names are its parameters and,
             for a network, keys of ``train``.
         unread: keys of ``train`` that it takes no notice of, though it is a network.
+        encoding: those of its parameters that say how examples are encoded: ``Preprocessor.fit``
+            takes them, and the model itself doesn't.
         description: one phrase for lists.
     """
 
@@ -82,6 +84,7 @@ class Family:
     parameters: Mapping[str, FamilyParameter]
     space: dict[str, Parameter]
     unread: tuple[str, ...] = ()
+    encoding: tuple[str, ...] = ()
     description: str
 
     def complete(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,19 @@ from modelyard.code.importing import Code
 from modelyard.contract import Scalar
 from modelyard.models.cnn import Cnn
 from modelyard.models.estimator import WEIGHTS, Array
+from modelyard.models.families import FAMILIES
 from modelyard.models.mlp import Mlp
 from modelyard.models.own_network import build_own
+from modelyard.models.recurrent import Recurrent
+from modelyard.models.transformer import Transformer
 
-MODULES: dict[str, type[nn.Module]] = {"mlp": Mlp, "cnn": Cnn}
+MODULES: dict[str, Callable[..., nn.Module]] = {
+    "mlp": Mlp,
+    "cnn": Cnn,
+    "lstm": partial(Recurrent, cell="lstm"),
+    "gru": partial(Recurrent, cell="gru"),
+    "transformer": Transformer,
+}
 """The module of each network family."""
 
 PREDICT_BATCH = 4096
@@ -48,16 +58,19 @@ class Shape:
         inputs: shape of one preprocessed example.
         outputs: classes, or 1 for a regression.
         scale: of a regression's target, None for a classification.
+        vocabulary: how many ids an example's numbers may be, for texts; None for others.
     """
 
     inputs: tuple[int, ...]
     outputs: int
     scale: Scale | None = None
+    vocabulary: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``model.json``."""
         scale = self.scale and {"mean": self.scale.mean, "deviation": self.scale.deviation}
-        return {"inputs": list(self.inputs), "outputs": self.outputs, "scale": scale}
+        ids = {} if self.vocabulary is None else {"vocabulary": self.vocabulary}
+        return {"inputs": list(self.inputs), "outputs": self.outputs, "scale": scale, **ids}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Shape:
@@ -67,6 +80,7 @@ class Shape:
             inputs=tuple(int(side) for side in value["inputs"]),
             outputs=int(value["outputs"]),
             scale=None if scale is None else Scale(**scale),
+            vocabulary=value.get("vocabulary"),
         )
 
 
@@ -88,9 +102,10 @@ def build_module(
     """
     if code is not None:
         return build_own(family, parameters, inputs=shape.inputs, outputs=shape.outputs, code=code)
-    return MODULES[family](
-        shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **dict(parameters)
-    )
+    encoding = FAMILIES[family].encoding
+    own = {name: value for name, value in parameters.items() if name not in encoding}
+    ids = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}
+    return MODULES[family](shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **ids, **own)
 
 
 class NetworkEstimator:
@@ -111,8 +126,8 @@ class NetworkEstimator:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(features), PREDICT_BATCH):
-                part = np.array(features[start : start + PREDICT_BATCH], np.float32, order="C")
-                raw = self.module(torch.from_numpy(part).to(device))
+                part = features_tensor(features[start : start + PREDICT_BATCH])
+                raw = self.module(part.to(device))
                 parts.append(outputs_of(raw, self.shape))
         return np.concatenate(parts) if parts else self._nothing()
 
@@ -129,6 +144,13 @@ class NetworkEstimator:
 
     def _nothing(self) -> Array:
         return np.empty((0,) if self.shape.scale else (0, self.shape.outputs))
+
+
+def features_tensor(features: Array) -> torch.Tensor:
+    """Preprocessed examples as a tensor of their own: int32 for ids, float32 for all else."""
+    kind = np.int32 if features.dtype.kind in "iu" else np.float32
+    # Copied: a snapshot's arrays are read-only maps of files, which torch would write through.
+    return torch.from_numpy(np.array(features, kind, order="C"))
 
 
 def outputs_of(raw: torch.Tensor, shape: Shape) -> Array:

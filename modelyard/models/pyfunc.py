@@ -27,7 +27,7 @@ class PyfuncModel:
         """Columns ``prediction`` and ``confidence`` (NaN for a regression), one row each.
 
         Args:
-            model_input: raw rows as they stand in the source, or images (n, H, W, C).
+            model_input: raw rows or texts as they stand in the source, or images (n, H, W, C).
             params: pyfunc's; this model has none.
 
         Raises:

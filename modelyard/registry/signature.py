@@ -36,13 +36,15 @@ def input_example(rows: Rows) -> pd.DataFrame | np.ndarray[Any, Any]:
     first = rows.take(slice(0, EXAMPLE_ROWS))
     if first.images is not None:
         return _images(first)
+    if first.texts is not None:
+        return pd.DataFrame(first.records())
     frame = pd.DataFrame(first.records(), columns=list(first.columns))
     numbers = [n for n, c in first.columns.items() if c.categories is None and not c.date]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
 def model_signature(card: DataCard, rows: Rows) -> ModelSignature:
-    """MLflow's signature on the raw columns or images.
+    """MLflow's signature on the raw columns, texts or images.
 
     MLflow refuses an integer column where it expects doubles, and a boolean one where it expects
     text; a frame read from CSV holds such where all cells happen to be whole numbers, or True
@@ -67,6 +69,8 @@ def model_signature(card: DataCard, rows: Rows) -> ModelSignature:
         images = _images(rows)
         shape = (-1, *images.shape[1:])
         return ModelSignature(Schema([TensorSpec(images.dtype, shape)]), outputs)
+    if card.kind == "text":
+        return ModelSignature(Schema([ColSpec(DataType.string, card.columns[0].name)]), outputs)
     columns: list[ColSpec | TensorSpec] = [
         _column(column, rows.columns[column.name]) for column in card.columns
     ]

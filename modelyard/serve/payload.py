@@ -10,7 +10,7 @@ import numpy as np
 SHAPES = ("dataframe_records", "dataframe_split", "inputs", "instances")
 """The keys of MLflow's scoring protocol; a body holds exactly one of them."""
 
-Payload: TypeAlias = "list[dict[str, Any]] | np.ndarray[Any, np.dtype[Any]]"
+Payload: TypeAlias = "list[dict[str, Any]] | list[str] | np.ndarray[Any, np.dtype[Any]]"
 
 
 class Malformed(ValueError):
@@ -18,7 +18,7 @@ class Malformed(ValueError):
 
 
 def decode(body: bytes) -> Payload:
-    """Rows as dictionaries by column, or an array of examples.
+    """Rows as dictionaries by column, texts, or an array of examples.
 
     Args:
         body: JSON in UTF-8.
@@ -48,6 +48,8 @@ def _rows(shape: str, value: Any) -> Payload:
         raise Malformed(f"{shape} is a JSON {_kind(value)}; send a list of rows")
     if not value:
         raise Malformed(f"{shape} is empty; send at least one row")
+    if not shape.startswith("dataframe") and all(isinstance(row, str) for row in value):
+        return value
     dictionaries = sum(isinstance(row, dict) for row in value)
     if dictionaries == len(value):
         return value
@@ -62,7 +64,8 @@ def _array(shape: str, value: list[Any]) -> Payload:
         array = np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError):
         raise Malformed(
-            f"{shape} is neither a list of objects nor an array of numbers of one shape"
+            f"{shape} is neither a list of objects, nor of texts, nor an array of numbers of one "
+            "shape"
         ) from None
     return array
 

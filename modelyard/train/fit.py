@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from modelyard.data.preprocess import Preprocessor
-from modelyard.data.snapshot import SplitName
+from modelyard.data.snapshot import Snapshot, SplitName
 from modelyard.errors import InputError
 from modelyard.evaluate.catalogue import metrics_for
 from modelyard.models.estimator import Array
@@ -39,13 +41,18 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
     report.phase("loading", False)
     family = _family(job)
     recipe = write_recipe(job.experiment, family, job.parameters)
-    preprocessor = Preprocessor.fit(job.snapshot.rows("train"), job.snapshot.card)
+    preprocessor = _preprocessor(family, recipe, job.snapshot)
     fitter = _fit_network if family.network else _fit_trees
     return fitter(job, recipe, preprocessor, report)
 
 
 def _family(job: FitJob) -> Family:
     return FAMILIES[job.family] if job.code is None else read_family(job.family, job.code.folder)
+
+
+def _preprocessor(family: Family, recipe: Recipe, snapshot: Snapshot) -> Preprocessor:
+    limits = {name: cast(int, recipe.parameters[name]) for name in family.encoding}
+    return Preprocessor.fit(snapshot.rows("train"), snapshot.card, **limits)
 
 
 def _examples(job: FitJob, preprocessor: Preprocessor, split: SplitName) -> tuple[Array, Array]:
@@ -66,7 +73,10 @@ def _fit_network(
     regression = card.task == "regression"
     scale = Scale.of(truth) if regression else None
     shape = Shape(
-        inputs=features.shape[1:], outputs=1 if regression else len(card.classes), scale=scale
+        inputs=features.shape[1:],
+        outputs=1 if regression else len(card.classes),
+        scale=scale,
+        vocabulary=preprocessor.text.size if preprocessor.text else None,
     )
     plan = NetworkPlan(
         family=job.family,

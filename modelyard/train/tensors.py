@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from modelyard.models.estimator import Array
-from modelyard.models.network import Scale
+from modelyard.models.network import Scale, features_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Split:
     """One split, whole on the device.
 
     Args:
-        features: (n, features) or (n, C, H, W) float32.
+        features: (n, features) or (n, C, H, W) float32, or (n, length) int32 ids.
         target: (n,) int64 class indices, or float32 standardised values.
         truth: the same as numpy in the target's own unit, for metrics.
     """
@@ -33,15 +33,14 @@ def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.
     """Copy a split to the device.
 
     Args:
-        features: preprocessed, float32.
+        features: preprocessed, float32, or int32 for ids.
         truth: class indices, or values in their own unit.
         scale: of a regression's target, None for classes.
     """
     target = truth if scale is None else (truth - scale.mean) / scale.deviation
     kind = np.int64 if scale is None else np.float32
-    # Copied: a snapshot's arrays are read-only maps of files, which torch would write through.
     return Split(
-        features=torch.from_numpy(np.array(features, np.float32, order="C")).to(device),
+        features=features_tensor(features).to(device),
         target=torch.from_numpy(np.array(target, kind, order="C")).to(device),
         truth=truth,
     )

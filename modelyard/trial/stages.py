@@ -106,6 +106,8 @@ def _fit(work: Work) -> TrialResult:
         ),
         work.reporter,
     )
+    for note in fitted.preprocessor.notes:
+        print(note)
     work.reporter.phase("saving", False)
     packed = work.scratch / "model"
     fitted.pack(packed)

@@ -15,12 +15,25 @@ from modelyard.data.card import ColumnCard, DataCard
 from modelyard.data.rows import Column, Rows
 from modelyard.data.snapshot import Snapshot, open_snapshot, write_snapshot
 from modelyard.data.split import Parts
+from modelyard.data.texts import Texts
 from modelyard.experiment.model import Experiment
 from modelyard.train.fit import FitJob
 from modelyard.train.reporting import PhaseName
 
 # As in a trial. With more, small operations wait for each other, on a busy machine for ever.
 torch.set_num_threads(1)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": 16},
+    "cnn": {"channels": 4, "hidden": 16},
+    "lstm": {"embedding": 8, "hidden": 8},
+    "gru": {"embedding": 8, "hidden": 8},
+    "transformer": {"heads": 2, "head_width": 4, "layers": 1},
+    "random-forest": {"n_estimators": 5},
+    "gradient-boosting": {"max_iter": 5},
+}
+"""Parameters of each family with which it fits in no time."""
 
 
 class Recorder:
@@ -120,6 +133,31 @@ def table(folder: Path, *, regression: bool = False, rows: int = 400) -> Snapsho
     )
     target = 1000 + 50 * signal if regression else (signal > 1).astype(np.int64)
     return _snapshot(folder, card, Rows(columns=columns), target)
+
+
+def texts(folder: Path, *, regression: bool = False, rows: int = 120) -> Snapshot:
+    """Texts of two to nine words; those with "good" in some place are of one class, the others of
+    the other. As a regression, how many words there are. One text is empty."""
+    generator = np.random.default_rng(0)
+    words = np.array(
+        ["a", "film", "with", "an", "end", "that", "was", "told", "slow", "but", "well"]
+    )
+    said, marks = [], generator.integers(2, size=rows)
+    for mark in marks:
+        chosen = list(generator.choice(words, size=generator.integers(1, 9)))
+        chosen.insert(int(generator.integers(len(chosen) + 1)), ("bad", "good")[mark])
+        said.append(" ".join(chosen))
+    said[-1] = ""
+    card = DataCard(
+        kind="text",
+        task="regression" if regression else "classification",
+        rows=rows,
+        columns=(ColumnCard(name="review", type="text", missing=1, unique=rows),),
+        target="length" if regression else "liked",
+        classes=() if regression else ("no", "yes"),
+    )
+    target = np.array([float(len(text.split())) for text in said]) if regression else marks
+    return _snapshot(folder, card, Rows(columns={}, texts=Texts.of("review", said)), target)
 
 
 def experiment(snapshot: Snapshot, **sections: Any) -> Experiment:

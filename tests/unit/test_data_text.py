@@ -20,7 +20,6 @@ from modelyard.data.texts import Texts
 from modelyard.data.tokens import PADDING, UNKNOWN, TextEncoder, tokenizer
 from modelyard.errors import DataError, SchemaMismatch
 from modelyard.experiment.model import Data
-from modelyard.models.families import choose
 from modelyard.store.store import store_for
 
 REVIEWS = [(f"{'good' if i % 2 else 'bad'} film, number {i}", i % 2) for i in range(40)]
@@ -158,12 +157,6 @@ def test_empty_texts_are_said(tmp_path: Path) -> None:
     dataset = load(Data(source="a.csv", target="y", kind="text"), tmp_path)
     assert "Texts without anything in them: line 2." in dataset.card.notes
     assert dataset.card.columns[0].missing == 1
-
-
-def test_no_family_learns_from_texts_yet(tmp_path: Path) -> None:
-    """The choice of a family says so, and what there is instead."""
-    with pytest.raises(Exception, match="no family learns from texts yet"):
-        choose(snapshot(tmp_path).card)
 
 
 def test_a_table_of_a_million_empty_cells(tmp_path: Path) -> None:

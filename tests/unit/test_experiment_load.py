@@ -290,7 +290,7 @@ def test_an_override_that_leads_nowhere_is_a_mistake(
 def test_a_document_without_a_file_is_judged_alike() -> None:
     """What a request carries gets the same mistakes, shape and support together."""
     with pytest.raises(ExperimentError) as caught:
-        experiment_from({"name": "a", "data": {"source": "imdb", "folds": 2}, "seed": "x"})
+        experiment_from({"name": "a", "data": {"source": "gs://b/c", "folds": 2}, "seed": "x"})
     assert [m.path for m in caught.value.mistakes] == ["seed", "data.source", "data.folds"]
 
 

@@ -11,9 +11,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
-    ({"data": {"source": "imdb"}}, "data.source"),
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
-    ({"data": {"source": "x", "kind": "text"}}, "data.kind"),
     ({"data": {"source": "x", "folds": 2}}, "data.folds"),
     ({"data": {"source": "x", "repeats": 2}}, "data.repeats"),
     ({"search": {"pruner": "wilcoxon"}}, "search.pruner"),

@@ -28,6 +28,12 @@ def image(height: int, width: int) -> DataCard:
     )
 
 
+def texts(rows: int) -> DataCard:
+    """A card of texts."""
+    column = ColumnCard(name="text", type="text", missing=0, unique=rows)
+    return DataCard(kind="text", task="classification", rows=rows, columns=(column,), target="y")
+
+
 def experiment(family: str) -> Experiment:
     """An experiment that names a family."""
     return Experiment(name="e", data={"source": "x.csv", "target": "y"}, model=family)
@@ -41,10 +47,13 @@ def experiment(family: str) -> Experiment:
         (table(200), "random-forest"),
         (table(20_000), "gradient-boosting"),
         (table(20_000, "regression"), "gradient-boosting"),
+        (texts(500), "gru"),
+        (texts(25_000), "transformer"),
     ],
 )
 def test_auto_suits_the_data(card: DataCard, expected: str) -> None:
-    """Auto takes convolutions for images and trees for tables, and its reason names the choice."""
+    """Auto takes convolutions for images, trees for tables, recurrence for few texts and attention
+    for many; its reason names the choice."""
     name, why = choose(card)
 
     assert name == expected == resolve(experiment("auto"), card)

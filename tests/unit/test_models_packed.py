@@ -26,14 +26,7 @@ from modelyard.models.families import FAMILIES
 from modelyard.models.network import NetworkEstimator, Scale, Shape, build_module
 from modelyard.models.packed import PackedModelError, load, pack
 from modelyard.models.pyfunc import _load_pyfunc
-from tests.support.fitting import digits, table
-
-SMALL: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": 16},
-    "cnn": {"channels": 4, "hidden": 16},
-    "random-forest": {"n_estimators": 5},
-    "gradient-boosting": {"max_iter": 5},
-}
+from tests.support.fitting import SMALL, digits, table, texts
 
 
 def packed(folder: Path, snapshot: Snapshot, family: str) -> np.ndarray:
@@ -50,6 +43,7 @@ def packed(folder: Path, snapshot: Snapshot, family: str) -> np.ndarray:
             inputs=features.shape[1:],
             outputs=len(card.classes) or 1,
             scale=None if card.classes else Scale.of(target),
+            vocabulary=preprocessor.text.size if preprocessor.text else None,
         )
         estimator = NetworkEstimator(build_module(family, parameters, shape, 0.5), shape)
     else:
@@ -71,14 +65,21 @@ def packed(folder: Path, snapshot: Snapshot, family: str) -> np.ndarray:
     [
         (family.name, kind)
         for family in FAMILIES.values()
-        for kind in ("images", "classes", "numbers")
-        if kind == "images" or "table" in family.kinds
+        for kind, of in (
+            ("images", "image"),
+            ("classes", "table"),
+            ("numbers", "table"),
+            ("texts", "text"),
+        )
+        if of in family.kinds
     ],
 )
 def test_packed_model_predicts_as_it_was_fitted(family: str, kind: str, tmp_path: Path) -> None:
     """What is loaded gives the very output of what was packed, for each family and kind."""
     if kind == "images":
         snapshot = digits(tmp_path / "data", rows=100)
+    elif kind == "texts":
+        snapshot = texts(tmp_path / "data")
     else:
         snapshot = table(tmp_path / "data", regression=kind == "numbers", rows=100)
     expected = packed(tmp_path / "model", snapshot, family)
