@@ -130,7 +130,8 @@ class Reconciler:
             world, desired = await self._observe()
             if self._fault is not None:
                 raise self._fault
-            found = plan(world, self._work.policy(desired))
+            # In a thread: for hundreds of trials it takes longer than news should wait.
+            found = await asyncio.to_thread(plan, world, self._work.policy(desired))
             first = next(iter(found.actions), None)
             if isinstance(first, Finish) and not self._busy and not settling:
                 await self._work.finish(first)

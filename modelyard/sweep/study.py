@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import optuna
@@ -23,7 +24,7 @@ from modelyard.contract import Scalar
 from modelyard.experiment.model import Experiment
 from modelyard.sweep.study_samplers import make_pruner, make_sampler
 from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
-from modelyard.sweep.study_storage import add_trial, open_storage, translated
+from modelyard.sweep.study_storage import add_trials, open_storage, translated
 
 _OUTCOME = "modelyard:outcome"
 """User attribute that holds our own word for a trial's end where Optuna has none for it."""
@@ -46,6 +47,10 @@ _PLAIN = {
     OptunaState.FAIL: TrialState.FAILED,
 }
 """What Optuna's state means where our own word isn't stored."""
+
+
+SAMPLING_SECONDS = 0.1
+"""After which no further trial is sampled together with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,18 +123,24 @@ class SweepStudy:
 
         Trials are asked for in the order of their numbers.
         """
-        if number > len(self._ids):
-            raise ValueError(f"trial {len(self._ids)} is to be asked for before {number}")
-        if number == len(self._mirror.get_trials(deepcopy=False)):
-            self._sample(number)
-        if number == len(self._ids):
-            with translated(self._where):
-                self._copy_sequence(self._mirror._storage, self._mirror, self._storage, self._study)
-                stored = _copy(self._frozen(number))
-                self._ids.append(add_trial(self._storage, self._study._study_id, number, stored))
-            self._attributes.append(dict(self._frozen(number).system_attrs))
-            self._told.append(None)
-        return self.trial(number)
+        return self.ask_several(number, 1)[0]
+
+    def ask_several(self, first: int, most: int) -> list[Asked]:
+        """Ask for the trials from ``first`` on: at least one, and no more than ``most``.
+
+        Stored together they take hardly longer than one. A slow sampler gives fewer, for others
+        wait for this thread.
+        """
+        if first > len(self._ids):
+            raise ValueError(f"trial {len(self._ids)} is to be asked for before {first}")
+        until = monotonic() + SAMPLING_SECONDS
+        sampled = len(self._mirror.get_trials(deepcopy=False))
+        while sampled <= first or (sampled < first + most and monotonic() < until):
+            self._sample(sampled)
+            sampled += 1
+        end = min(sampled, first + most)
+        self._store_new(end)
+        return [self.trial(number) for number in range(first, end)]
 
     def trial(self, number: int) -> Asked:
         """One trial."""
@@ -183,6 +194,18 @@ class SweepStudy:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._mirror.get_trials(deepcopy=False)[number]
+
+    def _store_new(self, end: int) -> None:
+        """Store the trials below a number that aren't stored yet."""
+        first = len(self._ids)
+        new = [self._frozen(number) for number in range(first, end)]
+        if new:
+            copies = [_copy(frozen) for frozen in new]
+            with translated(self._where):
+                self._copy_sequence(self._mirror._storage, self._mirror, self._storage, self._study)
+                self._ids += add_trials(self._storage, self._study._study_id, first, copies)
+            self._attributes += [dict(frozen.system_attrs) for frozen in new]
+            self._told += [None] * len(new)
 
     def _sample(self, number: int) -> None:
         if self._cells is None:

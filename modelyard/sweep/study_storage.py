@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any
 
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import StudyModel
+from optuna.storages._rdb.models import (
+    BaseModel,
+    StudyModel,
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+)
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial
 from sqlalchemy import create_engine, event
@@ -56,20 +65,58 @@ def migrate(url: str) -> None:
     open_storage(url).engine.dispose()
 
 
-def add_trial(storage: RDBStorage, study_id: int, number: int, trial: FrozenTrial) -> int:
-    """Store a trial under its number; one that is there already is left as it is.
+def add_trials(
+    storage: RDBStorage, study_id: int, first: int, trials: Sequence[FrozenTrial]
+) -> list[int]:
+    """Store running trials under the numbers from ``first`` on, all or none.
 
-    Optuna's own ``create_new_trial`` tries again by itself when the connection is lost, also when
-    only the answer to its commit was, and then stores a second trial.
+    Those that are there already are left as they are. Optuna's own ``create_new_trial`` tries
+    again by itself when the connection is lost, also when only the answer to its commit was, and
+    then stores a second trial; and it asks the database four times for each parameter.
 
     Returns:
-        The id of trial ``number``.
+        The trials' ids.
     """
-    with suppress(KeyError):
-        return storage.get_trial_id_from_study_id_trial_number(study_id, number)
     with _create_scoped_session(storage.scoped_session) as session:
         StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-        return int(storage._get_prepared_new_trial(study_id, trial, session).trial_id)
+        numbered = session.query(TrialModel.number, TrialModel.trial_id)
+        found = numbered.filter(TrialModel.study_id == study_id, TrialModel.number >= first)
+        there = {int(number): int(trial_id) for number, trial_id in found}
+        new = {
+            number: trial for number, trial in enumerate(trials, start=first) if number not in there
+        }
+        rows = [
+            TrialModel(
+                number=number,
+                study_id=study_id,
+                state=trial.state,
+                datetime_start=trial.datetime_start,
+            )
+            for number, trial in new.items()
+        ]
+        session.add_all(rows)
+        session.flush()
+        for row, trial in zip(rows, new.values(), strict=True):
+            trial_id = int(row.trial_id)
+            session.add_all(_parts(trial_id, trial))
+            there[int(row.number)] = trial_id
+        return [there[number] for number in range(first, first + len(trials))]
+
+
+def _parts(trial_id: int, trial: FrozenTrial) -> Iterator[BaseModel]:
+    """The rows of a trial's parameters and attributes."""
+    for name, value in trial.params.items():
+        of = trial.distributions[name]
+        yield TrialParamModel(
+            trial_id=trial_id,
+            param_name=name,
+            param_value=of.to_internal_repr(value),
+            distribution_json=distribution_to_json(of),
+        )
+    for key, value in trial.user_attrs.items():
+        yield TrialUserAttributeModel(trial_id=trial_id, key=key, value_json=json.dumps(value))
+    for key, value in trial.system_attrs.items():
+        yield TrialSystemAttributeModel(trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
 @contextmanager

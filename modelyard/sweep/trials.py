@@ -23,6 +23,9 @@ from modelyard.sweep.world import Finish, Outcome, Policy, Record, Tell
 
 R = TypeVar("R")
 
+ASKED_TOGETHER = 16
+"""Most trials that are stored at once: the first of them wait for the last."""
+
 
 class TrialWork:
     """See ``work.Work``. The study is called in one thread of its own.
@@ -60,6 +63,7 @@ class TrialWork:
         self._folder = join(store, "sweeps", sweep.id)
         self._asked: list[Asked] = []
         self._asking = asyncio.Lock()
+        self._wanted = 0
         self._rows: dict[int, TrialRow] = {}
 
     async def open(self) -> None:
@@ -98,12 +102,15 @@ class TrialWork:
         )
 
     async def ask(self, task: str) -> None:
-        """Sample and store a trial."""
+        """Sample and store a trial, together with others that are to be asked for now."""
+        number = int(task)
+        self._wanted = max(self._wanted, number + 1)
         # In order: while one is tried again, the next would take its number.
         async with self._asking:
-            asked = await self._studying(lambda: self._study.ask(int(task)))
-        if asked.number == len(self._asked):
-            self._asked.append(asked)
+            first = len(self._asked)
+            if number >= first:
+                most = min(self._wanted - first, ASKED_TOGETHER)
+                self._asked += await self._studying(lambda: self._study.ask_several(first, most))
 
     async def report(self, task: str, values: Sequence[tuple[int, float]]) -> bool:
         """Let the pruner see steps; whether the trial is to be stopped."""

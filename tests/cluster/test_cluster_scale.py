@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -77,7 +78,7 @@ def counted(server: HostServer) -> Iterator[str]:
     name = server.namespace
     subject = {
         "kind": "ServiceAccount",
-        "serviceAccount": {"name": "modelyard", "namespace": server.namespace},
+        "serviceAccount": {"name": server.account, "namespace": server.namespace},
     }
     everything = {
         "apiGroups": ["*"],
@@ -149,7 +150,8 @@ def span(server: HostServer, sweep: str) -> float:
         begun = connection.execute(text(launches), {"it": sweep}).scalar_one()
         ended = connection.execute(text(told), {"it": sweep}).scalar_one()
     engine.dispose()
-    return float(ended.timestamp() - begun)
+    # Optuna keeps UTC, and doesn't say so.
+    return float(ended.replace(tzinfo=UTC).timestamp() - begun)
 
 
 def alone(server: HostServer, jobs: list[dict[str, Any]]) -> float:

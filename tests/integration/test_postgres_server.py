@@ -28,7 +28,7 @@ from modelyard.journal.postgres import SCHEMA, SHARED_SCHEMA
 from modelyard.local import services
 from modelyard.local.services import Service
 from modelyard.settings import Settings
-from modelyard.sweep.study_storage import add_trial, open_storage
+from modelyard.sweep.study_storage import add_trials, open_storage
 from tests.support.postgres import PASSWORD, Postgres, postgres
 
 __all__ = ["postgres"]
@@ -175,11 +175,13 @@ def test_migrations_of_journal_and_studies_side_by_side(
 
 
 def test_a_trial_whose_answer_was_lost_is_stored_once(postgres: Postgres) -> None:
-    """Stored again under its number it is the same trial, with the id it had."""
+    """Stored again under its number it is the same trial, with the id it had, also among others
+    that are stored for the first time."""
     storage = open_storage(postgres.database())
     study = optuna.create_study(storage=storage, study_name="s", directions=["maximize"])
     trial = create_trial(state=OptunaState.RUNNING, params={}, distributions={})
-    ids = [add_trial(storage, study._study_id, number, trial) for number in (0, 0, 1, 1)]
+    ids = [add_trials(storage, study._study_id, 0, [trial] * count) for count in (1, 1, 3)]
 
-    assert ids[0] == ids[1] != ids[2] == ids[3]
-    assert [one.number for one in study.trials] == [0, 1]
+    assert ids[0] == ids[1] == ids[2][:1]
+    assert len(set(ids[2])) == 3
+    assert [one.number for one in study.trials] == [0, 1, 2]

@@ -20,6 +20,8 @@ from tests.support.host_server import HostServer
 
 JOBS, PODS = "/apis/batch/v1/namespaces/{}/jobs", "/api/v1/namespaces/{}/pods"
 CONNECTIONS = 100
+IDLE_SECONDS = 5.0
+"""After which a watch that brings nothing is begun again, and the end of the block is noticed."""
 MADE_BY_SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields")
 OF_CONTROLLER = ("controller-uid", "job-name")
 
@@ -31,8 +33,12 @@ class Watched:
     Args:
         first: each object as it was first seen.
         ended: when each was first seen to have ended, in seconds since 1970.
+        version: as of which it has seen everything.
+        error: what ended the watch before its time.
     """
 
+    version: str
+    error: Exception | None = None
     first: dict[str, dict[str, Any]] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -68,37 +74,57 @@ def watching(
         path: ``JOBS`` or ``PODS``.
         over: whether an object has ended.
     """
-    seen, place = Watched(), path.format(server.namespace)
-    with httpx.Client(**_connection(server), timeout=httpx.Timeout(15, read=None)) as http:
+    place, ending = path.format(server.namespace), threading.Event()
+    with httpx.Client(**_connection(server), timeout=httpx.Timeout(15, read=IDLE_SECONDS)) as http:
         version = http.get(place).raise_for_status().json()["metadata"]["resourceVersion"]
-        query = {"watch": "true", "resourceVersion": version}
-        with http.stream("GET", place, params=query) as response:
-            thread = threading.Thread(target=_note, args=(response, seen, over))
-            thread.start()
-            try:
-                yield seen
-            finally:
-                # A blocked read ends with its connection, not when that is merely given back.
-                stream = response.extensions["network_stream"]
-                with suppress(OSError):
-                    stream.get_extra_info("socket").shutdown(2)
-                thread.join()
+        seen = Watched(version=version)
+        thread = threading.Thread(target=_watch, args=(http, place, seen, over, ending))
+        thread.start()
+        try:
+            yield seen
+        finally:
+            ending.set()
+            thread.join()
+        assert seen.error is None, seen.error
 
 
-def _note(response: httpx.Response, seen: Watched, over: Callable[[dict[str, Any]], bool]) -> None:
+def _watch(
+    http: httpx.Client,
+    place: str,
+    seen: Watched,
+    over: Callable[[dict[str, Any]], bool],
+    ending: threading.Event,
+) -> None:
+    """Watch, and go on where a watch ended, until told to end."""
+    while not ending.is_set():
+        query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": seen.version}
+        try:
+            with suppress(httpx.TransportError), http.stream("GET", place, params=query) as answer:
+                for line in _lines(answer.raise_for_status()):
+                    event = json.loads(line)
+                    seen.version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        _note(event["object"], seen, over)
+        except Exception as error:  # whoever waits is to know
+            seen.error = error
+            return
+
+
+def _lines(answer: httpx.Response) -> Iterator[bytes]:
+    # Not iter_lines(), which decodes all it reads.
     rest = b""
-    with suppress(httpx.TransportError):
-        for block in response.iter_raw():
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                thing = json.loads(line)["object"]
-                name = thing["metadata"]["name"]
-                now = time.time()
-                with seen.changed:
-                    seen.first.setdefault(name, thing)
-                    if over(thing):
-                        seen.ended.setdefault(name, now)
-                        seen.changed.notify_all()
+    for block in answer.iter_raw():
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+
+
+def _note(thing: dict[str, Any], seen: Watched, over: Callable[[dict[str, Any]], bool]) -> None:
+    name, now = thing["metadata"]["name"], time.time()
+    with seen.changed:
+        seen.first.setdefault(name, thing)
+        if over(thing):
+            seen.ended.setdefault(name, now)
+            seen.changed.notify_all()
 
 
 def alike(job: dict[str, Any], name: str) -> dict[str, Any]:
@@ -135,7 +161,7 @@ async def _create(server: HostServer, manifests: Sequence[dict[str, Any]]) -> No
 
 
 def _connection(server: HostServer) -> dict[str, Any]:
-    """Address, trust and token of the server's own account."""
+    """Address, trust and token of an account with the server's rights."""
     config = yaml.safe_load(server.kubeconfig.read_text())["clusters"][0]["cluster"]
     trusted = ssl.create_default_context(
         cafile=config.get("certificate-authority"),
@@ -146,6 +172,6 @@ def _connection(server: HostServer) -> dict[str, Any]:
     return {
         "base_url": config["server"],
         "verify": trusted,
-        "headers": {"Authorization": f"Bearer {server.token}"},
+        "headers": {"Authorization": f"Bearer {server.bare_token}"},
         "trust_env": False,
     }

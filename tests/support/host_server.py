@@ -28,7 +28,7 @@ from tests.support.installation import kubectl
 from tests.support.mlflow_store import mlflow_server
 from tests.support.postgres import Postgres
 
-ACCOUNT = "modelyard"
+ACCOUNT, BARE = "modelyard", "bare"
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "k8s" / "install" / "team" / "role.yaml"
 START_SECONDS = 120.0
@@ -43,8 +43,9 @@ class HostServer:
         address: where this machine and pods reach it.
         namespace: where its launches run.
         database: SQLAlchemy URL of journal and study.
-        kubeconfig: of its account.
-        token: that account's.
+        account: under which it asks the cluster.
+        kubeconfig: of that account.
+        bare_token: of another account with the same rights.
         changes: file to which it writes when it was told of a launch's phase; see
             ``watched_server``.
         process: itself.
@@ -54,8 +55,9 @@ class HostServer:
     api_key: str = field(repr=False)
     namespace: str
     database: str
+    account: str = ACCOUNT
     kubeconfig: Path
-    token: str = field(repr=False)
+    bare_token: str = field(repr=False)
     changes: Path
     process: psutil.Process
 
@@ -88,7 +90,7 @@ def host_server(folder: Path, postgres: Postgres, **kubernetes: object) -> Itera
         minio.running(folder / "minio", host=host) as store,
         mlflow_server(folder / "mlflow") as tracking,
     ):
-        token = _account(room)
+        token, bare = _accounts(room)
         kubeconfig = _kubeconfig(folder / "kubeconfig", room, token)
         address, key = f"http://{host}:{services.free_port()}", secrets.token_hex(16)
         database, changes = postgres.database(like=postgres.migrated), folder / "changes"
@@ -126,7 +128,7 @@ def host_server(folder: Path, postgres: Postgres, **kubernetes: object) -> Itera
                 namespace=room,
                 database=database,
                 kubeconfig=kubeconfig,
-                token=token,
+                bare_token=bare,
                 changes=changes,
                 process=psutil.Process(service.process),
             )
@@ -138,14 +140,16 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _account(room: str) -> str:
-    """The token of a service account that may do in the namespace what our server may."""
-    kubectl("-n", room, "create", "serviceaccount", ACCOUNT)
+def _accounts(room: str) -> list[str]:
+    """The tokens of two service accounts that may do in the namespace what our server may."""
     role, _ = ROLE.read_text().split("\n---\n")
     kubectl("-n", room, "create", "-f", "-", text=role)
-    whom = f"--serviceaccount={room}:{ACCOUNT}"
-    kubectl("-n", room, "create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", whom)
-    return kubectl("-n", room, "create", "token", ACCOUNT, "--duration=2h").strip()
+    for name in (ACCOUNT, BARE):
+        kubectl("-n", room, "create", "serviceaccount", name)
+        whom = f"--serviceaccount={room}:{name}"
+        kubectl("-n", room, "create", "rolebinding", name, f"--role={ACCOUNT}", whom)
+    made = ("create", "token", "--duration=2h")
+    return [kubectl("-n", room, *made, name).strip() for name in (ACCOUNT, BARE)]
 
 
 def _kubeconfig(file: Path, room: str, token: str) -> Path:

@@ -110,6 +110,29 @@ def test_asking_and_telling_again_changes_nothing(tmp_path: Path) -> None:
     again.close()
 
 
+def test_trials_that_are_asked_for_together_are_those_asked_for_one_by_one(tmp_path: Path) -> None:
+    """Several at once have the same parameters, stored under the same numbers; those that were
+    there already stay."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "several").mkdir()
+    single, several = (
+        opened(tmp_path / "one", experiment()),
+        opened(tmp_path / "several", experiment()),
+    )
+    expected = [single.ask(number) for number in range(5)]
+    asked = several.ask_several(0, 2)
+    while len(asked) < 5:
+        asked += several.ask_several(len(asked), 5 - len(asked))
+    assert asked == expected
+    assert several.ask_several(0, 5) == expected
+    for study in (single, several):
+        study.close()
+    stored = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/several/optuna.db")
+    assert [trial.number for trial in stored.trials] == list(range(5))
+    assert [trial.params for trial in stored.trials] == [one.parameters for one in expected]
+    assert opened(tmp_path / "several", experiment()).trials() == expected
+
+
 def test_ends_are_kept_in_our_own_words(tmp_path: Path) -> None:
     """After a restart cancelled isn't taken for failed, nor infeasible for pruned."""
     ends = [
