@@ -14,10 +14,14 @@ from modelyard.errors import ModelyardError
 from modelyard.server.live import LiveJournal
 from modelyard.server.stages import Stages
 from modelyard.settings import Settings
+from modelyard.store.place import place_of
+from modelyard.store.s3 import S3
 
-NEEDED = ("journal", "executor")
+NEEDED = ("journal", "executor", "store")
 """Without these nothing can be run. The others catch up once they are back."""
 
+STORE_SECONDS = 5.0
+"""Longest that a bucket may take to say that it is there."""
 
 TRACKING_SECONDS = 2.0
 """Longest that an MLflow server may take to say how it is."""
@@ -40,6 +44,7 @@ class Checks:
         self._stages = stages
         self._settings = settings
         self._epoch = epoch
+        self._s3 = S3(attempts=1, read_seconds=STORE_SECONDS)
 
     def look(self) -> Health:
         """The state now; ``ok`` while sweeps can be run."""
@@ -52,6 +57,7 @@ class Checks:
             "optuna": journal if shared else _read_file(paths.optuna),
             "mlflow": _read_file(paths.mlflow) if tracking is None else _ask_tracking(tracking),
             "executor": "ok" if self._stages.executing else "the executor doesn't report",
+            "store": self._look_at_store(),
         }
         well = all(checks[name] == "ok" for name in NEEDED)
         return Health(
@@ -67,6 +73,25 @@ class Checks:
         except ModelyardError as error:
             return str(error)
         return "ok"
+
+    def _look_at_store(self) -> str:
+        try:
+            look_at_store(self._settings, self._s3)
+        except ModelyardError as error:
+            return str(error)
+        return "ok"
+
+
+def look_at_store(settings: Settings, s3: S3 | None = None) -> None:
+    """Raise what is wrong with the bucket of the artifacts; a folder is made when it is needed.
+
+    Raises:
+        InputError: bucket, keys, region or endpoint can't be right.
+        ModelyardError: it is away.
+    """
+    if settings.store_base.startswith("s3:"):
+        s3 = s3 or S3(attempts=1, read_seconds=STORE_SECONDS)
+        s3.look(place_of(settings.store_base).bucket)
 
 
 def _read_file(file: Path) -> str:

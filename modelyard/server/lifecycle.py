@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from modelyard.errors import InputError, ModelyardError
 from modelyard.journal.database import Database
 from modelyard.journal.journal import migrate
 from modelyard.local import services
@@ -18,6 +19,7 @@ from modelyard.server.changes import Changes
 from modelyard.server.core import Core
 from modelyard.server.ending import Ending
 from modelyard.server.flowwatch import FlowWatch
+from modelyard.server.health import look_at_store
 from modelyard.server.lease import leased
 from modelyard.server.live import LiveJournal
 from modelyard.server.parts import build
@@ -45,7 +47,8 @@ async def serve(settings: Settings, *, port: int | None, run: str | None) -> Non
         run: the run that this server lives and dies with.
 
     Raises:
-        InputError: the home can't be written, the port is taken, or the settings don't go together.
+        InputError: the home can't be written, the port is taken, the bucket of the artifacts can't
+            be used, or the settings don't go together.
         LeaseLost: another server took the journal over.
         ModelyardError: another server holds the home, or a store can't be opened.
     """
@@ -79,6 +82,7 @@ async def _hold(
     stack: AsyncExitStack, settings: Settings, address: str, run: str | None, ending: Ending
 ) -> Core:
     """Migrate, take the lease, and build the parts around the journal."""
+    await _look_at_store(settings)
     paths = settings.paths
     started_for = service_file.own(paths)
     changes = Changes(asyncio.get_running_loop())
@@ -106,6 +110,16 @@ async def _hold(
         run=run or (started_for.run if started_for is not None else None),
         ending=ending,
     )
+
+
+async def _look_at_store(settings: Settings) -> None:
+    """What can't be right is an error now, and not in the middle of a sweep."""
+    try:
+        await asyncio.to_thread(look_at_store, settings)
+    except InputError:
+        raise
+    except ModelyardError as error:  # it may be starting just as we are
+        LOG.error("%s Until it is, nothing can be run; /readyz tells.", error)
 
 
 async def _work(stack: AsyncExitStack, core: Core) -> None:

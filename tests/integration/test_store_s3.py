@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
@@ -25,6 +26,8 @@ from modelyard.errors import (
     ServerUnreachable,
 )
 from modelyard.experiment.model import Data
+from modelyard.server.health import look_at_store
+from modelyard.server.lifecycle import serve
 from modelyard.settings import Settings
 from modelyard.store.place import place_of
 from modelyard.store.s3 import PART_BYTES, S3
@@ -309,6 +312,28 @@ def test_errors_name_what_to_correct(
     assert "http://127.0.0.1:9 can't be reached" in error()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
     assert "nonsense" in error()
+
+
+def test_a_server_says_at_its_start_that_its_bucket_is_wrong(
+    minio: Minio, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be right ends it; whether a bucket is away is told by its readiness."""
+    minio.use(monkeypatch)
+
+    def start(store: str) -> None:
+        asyncio.run(serve(Settings(home=tmp_path / "home", store=store), port=None, run=None))
+
+    assert server.core.health().checks["store"] == "ok"
+    with pytest.raises(InputError, match="there is no bucket nowhere-here"):
+        start("s3://nowhere-here/base")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(InputError, match="refuses access to s3://faults"):
+        start(BASE)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(ModelyardError, match=r"can't be reached .*is it up\?") as away:
+        look_at_store(Settings(home=tmp_path / "home", store=BASE))
+    assert not isinstance(away.value, InputError)
 
 
 @pytest.mark.usefixtures("proxy")
