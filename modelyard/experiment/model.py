@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
+from modelyard.experiment.explain import Explain
 from modelyard.experiment.resources import Resources
 from modelyard.experiment.search import Pruner, Search
 from modelyard.experiment.section import Section
@@ -236,6 +237,9 @@ class Experiment(Section):
     train: Train = Field(Train(), description="How a network is fitted.")
     resources: Resources = Field(Resources(), description="What one trial needs.")
     gates: tuple[Gate, ...] = Field((), strict=False, description="Conditions on the test split.")
+    explain: Explain | None = Field(
+        Explain(), description="Why the model predicts as it does; null: not looked for."
+    )
     register_: Register = Field(
         Register(), alias="register", description="How the model enters the registry."
     )

@@ -9,11 +9,16 @@ from modelyard.contract import TrialResult
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import ModelyardError
 from modelyard.evaluate import outcome
+from modelyard.evaluate.explain import explain
+from modelyard.evaluate.explanation import FILE as EXPLANATION
 from modelyard.evaluate.outcome import Evaluation
 from modelyard.evaluate.predictions import write_predictions
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import Predictor, load
 from modelyard.store.store import Store, join
+
+TOP = 10
+"""Columns or words whose importance is in the outcome itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,8 @@ def evaluate(
     if said["absent"]:
         print(f"the test split has no rows of {', '.join(said['absent'])}: nothing is known there")
     said["predictions"] = _predictions(snapshot, evaluation, place)
+    if experiment.explain is not None:
+        said |= _explanation(candidate, snapshot, evaluation, experiment, place)
     return TrialResult(metrics=evaluation.metrics, model=model, outcome=said)
 
 
@@ -78,6 +85,34 @@ def _predictions(snapshot: Snapshot, evaluation: Evaluation, place: Place) -> st
         card=snapshot.card,
     )
     return place.keep("predictions")
+
+
+def _explanation(
+    model: Predictor,
+    snapshot: Snapshot,
+    evaluation: Evaluation,
+    experiment: Experiment,
+    place: Place,
+) -> dict[str, object]:
+    """Where the explanation lies, and the most important of it."""
+    assert experiment.explain is not None
+    found = explain(
+        model,
+        snapshot,
+        evaluation.output,
+        metric=experiment.objective[0].metric,
+        wanted=experiment.explain,
+        seed=experiment.seed,
+    )
+    for note in found.notes:
+        print(note)
+    (place.scratch / "explanation").mkdir(parents=True, exist_ok=True)
+    file = place.scratch / "explanation" / EXPLANATION
+    file.write_text(found.model_dump_json(), encoding="utf-8")
+    return {
+        "explanation": place.keep("explanation"),
+        "importance": {one.name: one.drop for one in found.importance[:TOP]},
+    }
 
 
 def _champion(store: Store, uri: str | None) -> tuple[Predictor | None, str | None]:
