@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -126,7 +125,7 @@ def _image(model: Predictor, chosen: Chosen, card: DataCard, number: int) -> Exa
     """Integrated gradients where there is a network to ask, else occlusion."""
     row = chosen.rows.take(np.array([number]))
     assert row.images is not None
-    told = {**_told(chosen, card, number), "image": _png(row.images[0]), "unit": _unit(card)}
+    told = {**_told(chosen, card, number), "image": _picture(row.images[0]), "unit": _unit(card)}
     target = _target(chosen, number)
     module = getattr(model.estimator, "module", None)
     if module is None:
@@ -212,15 +211,7 @@ def _rounded(cells: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(f"{cell:.6g}") for cell in row) for row in cells)
 
 
-def _png(image: Array) -> str:
-    """An image (H, W, C) as a PNG in base64, its values spread over black to white."""
-    from PIL import Image
+def _picture(image: Array) -> str:
+    from modelyard.data.pictures import thumbnail
 
-    low, high = float(image.min()), float(image.max())
-    if image.dtype != np.uint8:
-        image = ((image - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
-    picture = Image.fromarray(image[..., :3] if image.shape[-1] >= 3 else image[..., 0])
-    picture.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(thumbnail(image, IMAGE_SIDE)).decode()
