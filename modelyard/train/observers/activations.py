@@ -1,0 +1,121 @@
+"""Activations of the kept network: units that are dead or saturated, and maps of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modelyard.health.numbers import CHANNELS, IMAGES, Activation, Array, Units
+from modelyard.train.hooks import FitView, Hook
+from modelyard.train.observers.histograms import evenly
+
+SAMPLE = 512
+"""Rows of the validation split that units are judged by: a unit that fires for one example in a
+hundred is silent on all of them once in 170 times."""
+
+STILL = 1e-3
+"""A unit whose answers differ by less than this share of the layer's largest answers all examples
+alike."""
+
+ENDS, STUCK = 0.01, 0.95
+"""A bounded unit is at its end within this share of its range, and saturated where it is there for
+this share of the examples."""
+
+LAYERS, SIDE = 8, 32
+"""Most layers whose maps are kept, evenly spaced, and the side above which a map is averaged."""
+
+KINDS: tuple[type[nn.Module], ...] = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Softplus, nn.Hardswish, nn.Tanh, nn.Sigmoid, nn.RNNBase,
+)  # fmt: skip
+"""Modules whose outputs are units. A function called in a network's own code can't be seen."""
+
+RANGES: dict[type[nn.Module], tuple[float, float]] = {nn.Tanh: (-1, 1), nn.Sigmoid: (0, 1)}
+"""Bounds of those that have them on both sides."""
+
+
+class ActivationSample(Hook):
+    """Looks at the kept network once, at the end, on the validation split's first rows."""
+
+    def __init__(self) -> None:
+        self.units: tuple[Units, ...] = ()
+        self.activations: tuple[Activation, ...] = ()
+        self.arrays: dict[str, Array] = {}
+
+    def end(self, fit: FitView) -> None:
+        """Send the sample through the network."""
+        found: list[tuple[str, nn.Module, torch.Tensor]] = []
+        rows = fit.validation.features[:SAMPLE]
+        fit.module.eval()
+        with torch.inference_mode(), _seen(fit.module, lambda *seen: found.append(seen)):
+            fit.module(rows)
+            self.units = tuple(_units(*seen) for seen in found)
+        if rows.ndim == 4:
+            self._keep_maps(fit, [(name, out) for name, _, out in found if out.ndim == 4])
+
+    def _keep_maps(self, fit: FitView, maps: list[tuple[str, torch.Tensor]]) -> None:
+        picked = [maps[index] for index in evenly(len(maps), LAYERS)] if maps else []
+        for number, (name, out) in enumerate(picked):
+            channels = evenly(out.shape[1], CHANNELS)
+            small = _shrunk(out[:IMAGES, channels])
+            self.arrays[f"activation.{number}"] = small.half().cpu().numpy()
+            self.activations += (Activation(layer=name, channels=tuple(channels)),)
+        split = fit.validation
+        kind = "int32" if fit.task == "classification" else "float32"
+        self.arrays["images"] = split.features[:IMAGES].float().cpu().numpy()
+        self.arrays["images.true"] = split.truth[:IMAGES].astype(kind)
+
+
+@contextmanager
+def _seen(
+    module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]
+) -> Iterator[None]:
+    """Within it every output of an activation is handed on: its name, module and values."""
+    calls: dict[str, int] = {}
+
+    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def called(part: nn.Module, _given: Any, out: Any) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            said = name if calls[name] == 1 else f"{name}:{calls[name]}"
+            values = out[0] if isinstance(out, tuple) else out
+            if isinstance(values, torch.Tensor) and values.ndim > 1:
+                see(said, part, values)
+
+        return called
+
+    parts = [(n, m) for n, m in module.named_modules() if isinstance(m, KINDS)]
+    handles = [part.register_forward_hook(hook(name)) for name, part in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _units(name: str, module: nn.Module, out: torch.Tensor) -> Units:
+    """How many units a layer has, and how many tell nothing apart.
+
+    Args:
+        out: (n, units), (n, channels, height, width), or (n, tokens, units).
+    """
+    flat = out.movedim(1, -1) if out.ndim == 4 else out
+    flat = flat.reshape(-1, flat.shape[-1]).float()
+    low, high = flat.aminmax(dim=0)
+    idle = (high - low) <= STILL * flat.abs().max()
+    if type(module) in RANGES:
+        lowest, highest = RANGES[type(module)]
+        margin = ENDS * (highest - lowest)
+        at_end = (flat < lowest + margin) | (flat > highest - margin)
+        idle = idle | (at_end.float().mean(dim=0) >= STUCK)
+    return Units(layer=name, units=flat.shape[1], idle=int(idle.sum()))
+
+
+def _shrunk(maps: torch.Tensor) -> torch.Tensor:
+    """Maps (m, c, h, w) whose sides are at most ``SIDE``."""
+    sides = tuple(min(side, SIDE) for side in maps.shape[2:])
+    return functional.adaptive_avg_pool2d(maps.float(), sides) if sides != maps.shape[2:] else maps

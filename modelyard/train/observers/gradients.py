@@ -1,0 +1,77 @@
+"""The gradient's norm in each layer, of one batch an epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from modelyard.health.numbers import Gradients
+from modelyard.train.hooks import BatchView, FitView, Hook
+
+
+class GradientFlow(Hook):
+    """Keeps norms of gradients and weights on the device; the host reads them after the fit.
+
+    The batch is the middle one of each epoch. A layer here is a weight of two or more dimensions,
+    as those of norms and biases have no matrix that could shrink or blow up a signal.
+    """
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._weights: tuple[nn.Parameter, ...] = ()
+        self._sampled = 0
+        self._rows: list[torch.Tensor] = []
+        self._epochs: list[int] = []
+
+    def start(self, fit: FitView) -> None:
+        """Find the layers."""
+        found = {n: p for n, p in fit.module.named_parameters() if p.ndim > 1}
+        self._names, self._weights = tuple(found), tuple(found.values())
+        self._sampled = fit.steps // 2 + 1
+
+    def batch(self, fit: FitView, batch: BatchView) -> None:
+        """Measure the sampled batch."""
+        if batch.number != self._sampled or not self._weights:
+            return
+        # A layer without gradient is frozen: 0 against a weight of 0 says that it isn't learnt.
+        frozen = torch.zeros((), device=fit.device)
+        with torch.no_grad():
+            gradients = _norms([w.grad for w in self._weights], frozen)
+            learnt = [w if w.grad is not None else None for w in self._weights]
+            weights = _norms(learnt, frozen)
+            self._rows.append(torch.stack([*gradients, *weights, batch.loss.float()]))
+        self._epochs.append(fit.epoch)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All rows so far."""
+        if not self._rows:
+            return {}
+        return {"rows": torch.stack(self._rows), "epochs": torch.tensor(self._epochs)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on behind the rows of a checkpoint."""
+        self._rows = list(state["rows"].to(self._weights[0].device))
+        self._epochs = state["epochs"].tolist()
+
+    def result(self) -> Gradients | None:
+        """What was measured; None for a network without weights, or a fit without an epoch."""
+        if not self._rows:
+            return None
+        count = len(self._names)
+        rows = torch.stack(self._rows).cpu().tolist()
+        return Gradients(
+            layers=tuple(name.removesuffix(".weight") for name in self._names),
+            epochs=tuple(self._epochs),
+            norms=tuple(tuple(row[:count]) for row in rows),
+            weights=tuple(tuple(row[count : 2 * count]) for row in rows),
+            losses=tuple(row[-1] for row in rows),
+        )
+
+
+def _norms(
+    tensors: list[torch.Tensor | None] | list[nn.Parameter | None], missing: torch.Tensor
+) -> list[torch.Tensor]:
+    """L2 norm of each, ``missing`` where there is none; all of them in few kernels."""
+    there = [tensor.detach().float() for tensor in tensors if tensor is not None]
+    norms = iter(torch._foreach_norm(there) if there else ())
+    return [missing if tensor is None else next(norms) for tensor in tensors]
