@@ -218,6 +218,8 @@ class TrialResult(Wire):
         step: epoch of that checkpoint; None where the fit has no epochs.
         model: folder URI of the packed model, None where there is none.
         outcome: small JSON of the stage: the snapshot's card, gates and comparison, …
+        health: scores 0 to 1 by name, of trial and train: only those that were measured, and
+            with any of them ``health``, their weighted mean.
         seconds: wall time of the work.
         peak_memory_bytes: largest resident size of the process.
     """
@@ -227,6 +229,7 @@ class TrialResult(Wire):
     step: int | None = None
     model: str | None = None
     outcome: dict[str, Any] = {}
+    health: dict[str, float] = {}
     seconds: float = 0.0
     peak_memory_bytes: int = 0
 

@@ -10,12 +10,14 @@ A folder with two files:
         images                 (m, C, H, W) at most 4 examples of the validation split, as the
                                network saw them (preprocessed)
         images.true            (m,) int32 true classes, or float32 true values
-        activation.<i>         (m, c, h, w) of ``Numbers.activations[i]``, at most 8 channels
+        activation.<i>         (m, c, h, w) float16 of ``Numbers.activations[i]``, at most 8
+                               channels and 32 pixels a side
         regression.true        (n,) at most 1000 rows of the validation split, a regression's
         regression.predicted   (n,) in the target's own unit
 
-What wasn't measured is absent: an empty tuple, None, no array. Learning curves aren't here: they
-are the trial's metrics, which the server has.
+What wasn't measured is absent: an empty tuple, None, no array. Histograms of a tensor with more
+than 8192 elements count at most that many, evenly spaced. Learning curves aren't here: they are
+the trial's metrics, which the server has.
 """
 
 from __future__ import annotations

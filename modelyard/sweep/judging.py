@@ -83,4 +83,4 @@ def _result(job: Job, policy: Policy) -> TrialResult | None:
     left = read_termination(job.evidence.termination, job.key)
     if left is None or left.failure or not set(policy.metrics) <= left.metrics.keys():
         return None
-    return TrialResult(metrics=left.metrics, step=left.step, model=left.model)
+    return TrialResult(metrics=left.metrics, step=left.step, model=left.model, health=left.health)

@@ -29,7 +29,7 @@ def fit_classical(
     seed: int,
     threads: int,
     report: Reporter,
-) -> tuple[ClassicalEstimator, dict[str, float]]:
+) -> tuple[ClassicalEstimator, dict[str, float], Array]:
     """Fit on one split, measure on the other, and report that as step 1.
 
     Args:
@@ -40,7 +40,7 @@ def fit_classical(
         report: told of the phase and of the metrics.
 
     Returns:
-        The fitted model and the validation split's metrics, plain names.
+        The fitted model, the validation split's metrics by plain names, and its answers there.
     """
     report.phase("fitting", False)
     model = build_classical(family, parameters, task, seed)
@@ -48,6 +48,7 @@ def fit_classical(
     with threadpool_limits(limits=threads):
         model.fit(flatten(features), np.asarray(truth))
         estimator = ClassicalEstimator(model, classes)
-        metrics = compute(task, validation[1], estimator.predict(validation[0]))
+        output = estimator.predict(validation[0])
+        metrics = compute(task, validation[1], output)
     report.metrics(1, {f"validation_{name}": value for name, value in metrics.items()})
-    return estimator, metrics
+    return estimator, metrics, output

@@ -16,6 +16,12 @@ from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.job import FitJob, FitOutcome
 from modelyard.train.network import NetworkFit
+from modelyard.train.observers.observed import (
+    Fitted,
+    Observers,
+    count_nodes,
+    observe_classical,
+)
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.recipe import Recipe, write_recipe
 from modelyard.train.reporting import Reporter
@@ -92,12 +98,32 @@ def _fit_network(
         code=job.code,
     )
     device = find_device(job.experiment.resources.gpus)
-    validation = to_device(*_examples(job, preprocessor, "validation"), scale, device)
-    fitting = NetworkFit(plan, to_device(features, truth, scale, device), validation, report)
+    held_out = _examples(job, preprocessor, "validation")
+    validation = to_device(*held_out, scale, device)
+    observers = Observers()
+    fitting = NetworkFit(
+        plan,
+        to_device(features, truth, scale, device),
+        validation,
+        report,
+        hooks=observers.hooks,
+    )
     if job.resume is not None:
         fitting.resume(job.resume)
     report.phase("training", True)
     fitting.run()
+    estimator = fitting.estimator()
+    observed = observers.result(
+        Fitted(
+            features=features,
+            truth=held_out[1],
+            output=estimator.predict(held_out[0]),
+            classes=card.classes,
+            metrics=fitting.kept_metrics,
+            parameters=sum(weight.numel() for weight in fitting.module.parameters()),
+            history=fitting.history,
+        )
+    )
     return FitOutcome(
         family=job.family,
         parameters=recipe.parameters,
@@ -105,7 +131,8 @@ def _fit_network(
         step=fitting.kept_epoch,
         card=card,
         preprocessor=preprocessor,
-        estimator=fitting.estimator(),
+        estimator=estimator,
+        observed=observed,
         code=job.code,
     )
 
@@ -114,16 +141,27 @@ def _fit_trees(
     job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
 ) -> FitOutcome:
     card = job.snapshot.card
-    estimator, metrics = fit_classical(
+    train, held_out = (_examples(job, preprocessor, split) for split in ("train", "validation"))
+    estimator, metrics, output = fit_classical(
         family=job.family,
         parameters=recipe.parameters,
         task=card.task,
         classes=len(card.classes),
-        train=_examples(job, preprocessor, "train"),
-        validation=_examples(job, preprocessor, "validation"),
+        train=train,
+        validation=held_out,
         seed=job.seed,
         threads=job.experiment.resources.threads,
         report=report,
+    )
+    observed = observe_classical(
+        Fitted(
+            features=train[0],
+            truth=held_out[1],
+            output=output,
+            classes=card.classes,
+            metrics=metrics,
+            parameters=count_nodes(estimator.model),
+        )
     )
     return FitOutcome(
         family=job.family,
@@ -133,4 +171,5 @@ def _fit_trees(
         card=card,
         preprocessor=preprocessor,
         estimator=estimator,
+        observed=observed,
     )

@@ -14,6 +14,7 @@ from modelyard.data.snapshot import Snapshot
 from modelyard.experiment.model import Experiment
 from modelyard.models import packed
 from modelyard.models.estimator import Estimator
+from modelyard.train.observers.observed import Observed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class FitOutcome:
         metrics: of the validation split, plain names, of the checkpoint that the model is.
         step: epoch of that checkpoint; None for a classical family.
         card, preprocessor, estimator, code: what ``pack`` writes.
+        observed: its health, and the numbers that it keeps.
     """
 
     family: str
@@ -62,6 +64,7 @@ class FitOutcome:
     card: DataCard
     preprocessor: Preprocessor
     estimator: Estimator
+    observed: Observed
     code: Code | None = None
 
     def pack(self, folder: Path) -> None:

@@ -121,6 +121,11 @@ class NetworkFit:
         self._hooks.end(state)
 
     @property
+    def history(self) -> tuple[dict[str, float], ...]:
+        """Metrics of each epoch, first to last, those before a resumption too."""
+        return self._history
+
+    @property
     def kept_epoch(self) -> int:
         """The epoch whose weights the module has after ``run``."""
         return self._monitor.best_epoch if self._plan.train.keep == "best" else self._state.epoch

@@ -86,6 +86,7 @@ def _prepare(work: Work) -> TrialResult:
 
 
 def _fit(work: Work) -> TrialResult:
+    from modelyard.health.numbers import write
     from modelyard.train.fit import fit
     from modelyard.train.job import FitJob
     from modelyard.trial.rebuilt import check_rebuilt
@@ -113,12 +114,15 @@ def _fit(work: Work) -> TrialResult:
     fitted.pack(packed)
     if fitted.code is not None:
         check_rebuilt(packed, fitted, snapshot.rows("validation"))
+    write(fitted.observed.kept, work.scratch / "numbers")
     chosen = work.experiment.model.family == "auto"
     return TrialResult(
         metrics=fitted.metrics,
         step=fitted.step,
         model=work.store.commit(packed, join(work.folder, "model")),
+        health=fitted.observed.health,
         outcome={
+            "numbers": work.store.commit(work.scratch / "numbers", join(work.folder, "numbers")),
             "family": fitted.family,
             "parameters": fitted.parameters,
             "why": choose(snapshot.card)[1] if chosen else f"{family}, as the experiment says",

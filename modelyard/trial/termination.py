@@ -20,7 +20,7 @@ class Termination(Wire):
 
     Args:
         launch: ``<sweep>-<task>-<number>``.
-        metrics, step, model: as in ``TrialResult``.
+        metrics, step, model, health: as in ``TrialResult``.
         failure: the summary of a ``Failure``.
     """
 
@@ -28,6 +28,7 @@ class Termination(Wire):
     metrics: dict[str, float] = Field(default_factory=dict)
     step: int | None = None
     model: str | None = None
+    health: dict[str, float] = Field(default_factory=dict)
     failure: str | None = None
 
 
@@ -51,7 +52,11 @@ def write_termination(path: Path | None, key: LaunchKey, body: TrialResult | Fai
         return
     if isinstance(body, TrialResult):
         message = Termination(
-            launch=str(key), metrics=body.metrics, step=body.step, model=body.model
+            launch=str(key),
+            metrics=body.metrics,
+            step=body.step,
+            model=body.model,
+            health=body.health,
         )
     else:
         message = Termination(launch=str(key), failure=body.summary)

@@ -72,9 +72,7 @@ class ActivationSample(Hook):
 
 
 @contextmanager
-def _seen(
-    module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]
-) -> Iterator[None]:
+def _seen(module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]) -> Iterator[None]:
     """Within it every output of an activation is handed on: its name, module and values."""
     calls: dict[str, int] = {}
 
@@ -117,5 +115,5 @@ def _units(name: str, module: nn.Module, out: torch.Tensor) -> Units:
 
 def _shrunk(maps: torch.Tensor) -> torch.Tensor:
     """Maps (m, c, h, w) whose sides are at most ``SIDE``."""
-    sides = tuple(min(side, SIDE) for side in maps.shape[2:])
-    return functional.adaptive_avg_pool2d(maps.float(), sides) if sides != maps.shape[2:] else maps
+    sides = (min(maps.shape[2], SIDE), min(maps.shape[3], SIDE))
+    return functional.adaptive_avg_pool2d(maps.float(), sides)

@@ -33,13 +33,16 @@ class GradientFlow(Hook):
         """Measure the sampled batch."""
         if batch.number != self._sampled or not self._weights:
             return
-        # A layer without gradient is frozen: 0 against a weight of 0 says that it isn't learnt.
-        frozen = torch.zeros((), device=fit.device)
+        gradients = [weight.grad for weight in self._weights]
+        learnt = [w for w, g in zip(self._weights, gradients, strict=True) if g is not None]
+        there = [g for g in gradients if g is not None]
+        # All of them at once: for small layers starting a kernel costs more than its work.
         with torch.no_grad():
-            gradients = _norms([w.grad for w in self._weights], frozen)
-            learnt = [w if w.grad is not None else None for w in self._weights]
-            weights = _norms(learnt, frozen)
-            self._rows.append(torch.stack([*gradients, *weights, batch.loss.float()]))
+            norms = torch._foreach_norm([*there, *learnt]) if learnt else ()
+        # A layer without gradient is frozen: 0 against a weight of 0 says that it isn't learnt.
+        found, frozen = iter(norms), batch.loss.new_zeros(())
+        row = [frozen if g is None else next(found) for g in (*gradients, *gradients)]
+        self._rows.append(torch.stack([*row, batch.loss]))
         self._epochs.append(fit.epoch)
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -66,12 +69,3 @@ class GradientFlow(Hook):
             weights=tuple(tuple(row[count : 2 * count]) for row in rows),
             losses=tuple(row[-1] for row in rows),
         )
-
-
-def _norms(
-    tensors: list[torch.Tensor | None] | list[nn.Parameter | None], missing: torch.Tensor
-) -> list[torch.Tensor]:
-    """L2 norm of each, ``missing`` where there is none; all of them in few kernels."""
-    there = [tensor.detach().float() for tensor in tensors if tensor is not None]
-    norms = iter(torch._foreach_norm(there) if there else ())
-    return [missing if tensor is None else next(norms) for tensor in tensors]
