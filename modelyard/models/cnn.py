@@ -5,14 +5,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from modelyard.models.layers import dropout
+from modelyard.models.convolutions import convolved
+from modelyard.models.layers import ACTIVATIONS
+from modelyard.models.layers import dropout as dropped
+
+POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+"""How a block halves its image, by its name in the experiment file."""
 
 POOLED = 4
 """Pixels of a side above which the last block's image is averaged down to this many."""
 
 
 class Cnn(nn.Module):
-    """Blocks of convolution → norm → ReLU → pooling, one hidden layer, then the output.
+    """Blocks of convolution → norm → activation → pooling, one hidden layer, then the output.
 
     A block halves the image while its shorter side has at least 4 pixels, so every depth works
     on every size.
@@ -24,7 +29,8 @@ class Cnn(nn.Module):
         depth: blocks.
         kernel: side of a filter in pixels, odd.
         pooling: ``max`` or ``average``.
-        norm: ``batch`` or ``none``.
+        norm: one of ``convolutions.NORMS``.
+        activation: a key of ``layers.ACTIVATIONS``.
         hidden: units of the hidden layer.
         dropout: share of the hidden layer's inputs and activations dropped in training.
     """
@@ -39,6 +45,7 @@ class Cnn(nn.Module):
         kernel: int,
         pooling: str,
         norm: str,
+        activation: str,
         hidden: int,
         dropout: float,
     ) -> None:
@@ -48,7 +55,13 @@ class Cnn(nn.Module):
         for number in range(depth):
             filters = channels * 2**number
             halve = min(height, across) >= 4
-            blocks.append(_block(width, filters, kernel, norm, pooling if halve else None))
+            blocks.append(
+                nn.Sequential(
+                    *convolved(width, filters, kernel, norm=norm),
+                    ACTIVATIONS[activation](),
+                    *([POOLINGS[pooling](2)] if halve else []),
+                )
+            )
             width = filters
             if halve:
                 height, across = height // 2, across // 2
@@ -56,33 +69,15 @@ class Cnn(nn.Module):
         if side != (height, across):
             blocks.append(nn.AdaptiveAvgPool2d(side))
         self.body = nn.Sequential(*blocks, nn.Flatten())
-        self.head = _head(width * side[0] * side[1], hidden, outputs, dropout)
+        self.head = nn.Sequential(
+            dropped(dropout),
+            nn.Linear(width * side[0] * side[1], hidden),
+            ACTIVATIONS[activation](),
+            dropped(dropout),
+            nn.Linear(hidden, outputs),
+        )
 
     def forward(self, examples: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) float32 → (n, outputs): logits, or standardised values."""
         result: torch.Tensor = self.head(self.body(examples))
         return result
-
-
-def _block(before: int, after: int, kernel: int, norm: str, pooling: str | None) -> nn.Module:
-    batch = norm == "batch"
-    pieces: list[nn.Module] = [
-        # A bias ahead of batch norm would be subtracted again with the mean.
-        nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=not batch)
-    ]
-    if batch:
-        pieces.append(nn.BatchNorm2d(after))
-    pieces.append(nn.ReLU())
-    if pooling is not None:
-        pieces.append(nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2))
-    return nn.Sequential(*pieces)
-
-
-def _head(inputs: int, hidden: int, outputs: int, share: float) -> nn.Module:
-    return nn.Sequential(
-        dropout(share),
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        dropout(share),
-        nn.Linear(hidden, outputs),
-    )

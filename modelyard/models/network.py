@@ -21,11 +21,13 @@ from modelyard.models.families import FAMILIES
 from modelyard.models.mlp import Mlp
 from modelyard.models.own_network import build_own
 from modelyard.models.recurrent import Recurrent
+from modelyard.models.resnet import ResNet
 from modelyard.models.transformer import Transformer
 
 MODULES: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "cnn": Cnn,
+    "resnet": ResNet,
     "lstm": partial(Recurrent, cell="lstm"),
     "gru": partial(Recurrent, cell="gru"),
     "transformer": Transformer,

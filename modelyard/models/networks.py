@@ -66,8 +66,15 @@ CNN = Family(
         "norm": FamilyParameter(
             default="batch",
             type=str,
-            choices=("batch", "none"),
-            description="normalisation after a convolution",
+            choices=("batch", "group", "none"),
+            description="normalisation after a convolution: over the batch, or over groups of "
+            "filters of each image by itself",
+        ),
+        "activation": FamilyParameter(
+            default="relu",
+            type=str,
+            choices=("relu", "gelu", "silu", "tanh"),
+            description="after each convolution and the hidden layer",
         ),
         "hidden": FamilyParameter(
             default=64, type=int, low=1, high=16_384, description="units of the hidden layer"
@@ -80,5 +87,44 @@ CNN = Family(
         "channels": Parameter(int_=(8, 24), step=8),
         "depth": Parameter(int_=(1, 2)),
         "hidden": Parameter(int_=(32, 128), log=True),
+    },
+)
+
+RESNET = Family(
+    name="resnet",
+    kinds=("image",),
+    network=True,
+    description="residual blocks in three stages, then the mean over the image",
+    parameters={
+        "width": FamilyParameter(
+            default=16,
+            type=int,
+            low=1,
+            high=1_024,
+            description="filters of the first stage; each further stage has twice as many",
+        ),
+        "depth": FamilyParameter(
+            default=2, type=int, low=1, high=32, description="residual blocks of each stage"
+        ),
+        "activation": FamilyParameter(
+            default="relu",
+            type=str,
+            choices=("relu", "gelu", "silu", "tanh"),
+            description="within and after each block",
+        ),
+        "norm": FamilyParameter(
+            default="batch",
+            type=str,
+            choices=("batch", "group", "none"),
+            description="normalisation after a convolution: over the batch, or over groups of "
+            "filters of each image by itself",
+        ),
+    },
+    space={
+        "learning_rate": Parameter(float_=(1e-3, 1e-2), log=True),
+        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
+        "dropout": Parameter(float_=(0.0, 0.4)),
+        "width": Parameter(int_=(8, 32), step=8),
+        "depth": Parameter(int_=(1, 3)),
     },
 )

@@ -27,6 +27,7 @@ torch.set_num_threads(1)
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": 16},
     "cnn": {"channels": 4, "hidden": 16},
+    "resnet": {"width": 4, "depth": 1},
     "lstm": {"embedding": 8, "hidden": 8},
     "gru": {"embedding": 8, "hidden": 8},
     "transformer": {"heads": 2, "head_width": 4, "layers": 1},

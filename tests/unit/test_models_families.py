@@ -21,10 +21,10 @@ def table(rows: int, task: str = "classification") -> DataCard:
     return DataCard(kind="table", task=task, rows=rows, columns=(column,), target="y")
 
 
-def image(height: int, width: int) -> DataCard:
-    """A card of greyscale images."""
+def image(height: int, width: int, channels: int = 1) -> DataCard:
+    """A card of images, greyscale where nothing else is said."""
     return DataCard(
-        kind="image", task="classification", rows=1000, target="y", shape=(height, width, 1)
+        kind="image", task="classification", rows=1000, target="y", shape=(height, width, channels)
     )
 
 
@@ -43,6 +43,10 @@ def experiment(family: str) -> Experiment:
     ("card", "expected"),
     [
         (image(8, 8), "cnn"),
+        (image(28, 28), "cnn"),
+        (image(8, 8, 3), "cnn"),
+        (image(32, 32, 3), "resnet"),
+        (image(64, 64), "resnet"),
         (image(2, 64), "mlp"),
         (table(200), "random-forest"),
         (table(20_000), "gradient-boosting"),
@@ -52,8 +56,8 @@ def experiment(family: str) -> Experiment:
     ],
 )
 def test_auto_suits_the_data(card: DataCard, expected: str) -> None:
-    """Auto takes convolutions for images, trees for tables, recurrence for few texts and attention
-    for many; its reason names the choice."""
+    """Auto takes convolutions for images, residual ones for large images, trees for tables,
+    recurrence for few texts and attention for many; its reason names the choice."""
     name, why = choose(card)
 
     assert name == expected == resolve(experiment("auto"), card)

@@ -196,7 +196,7 @@ def test_skops_file_without_schema_is_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 2}, "format"),
-        ({"family": "resnet"}, "no family 'resnet'"),
+        ({"family": "vgg"}, "no family 'vgg'"),
         ({"family": "random-forest"}, "model.skops"),
         ({"file": "../evil.safetensors"}, "file"),
         ({"parameters": {"hidden": 8}}, "weights"),
