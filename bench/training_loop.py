@@ -22,7 +22,8 @@ from torch.nn import functional
 from modelyard.data.prepare import prepare
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot, open_snapshot
-from modelyard.experiment.model import Data, Experiment, Model, Train
+from modelyard.experiment.model import Data, Experiment, Model
+from modelyard.experiment.training import Train
 from modelyard.models.cnn import Cnn
 from modelyard.models.families import FAMILIES
 from modelyard.store.store import store_for

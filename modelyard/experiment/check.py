@@ -15,8 +15,17 @@ from modelyard.experiment.rules.family import check_family
 from modelyard.experiment.rules.metrics import check_metrics
 from modelyard.experiment.rules.search import check_search
 from modelyard.experiment.rules.space import check_space
+from modelyard.experiment.rules.training import check_training
 
-RULES = (check_columns, check_family, check_metrics, check_search, check_space, check_cluster)
+RULES = (
+    check_columns,
+    check_family,
+    check_training,
+    check_metrics,
+    check_search,
+    check_space,
+    check_cluster,
+)
 """In the order in which their mistakes are told where no file gives one."""
 
 

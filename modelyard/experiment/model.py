@@ -17,6 +17,7 @@ from modelyard.experiment.explain import Explain
 from modelyard.experiment.resources import Resources
 from modelyard.experiment.search import Pruner, Search
 from modelyard.experiment.section import Section
+from modelyard.experiment.training import Train
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A DNS label, as Kubernetes and URLs want it."""
@@ -110,53 +111,6 @@ class Budget(Section):
     waiting_hours: float = Field(
         24, gt=0, description="Longest wait of a trial for a place in the cluster, in hours."
     )
-
-
-class EarlyStopping(Section):
-    """End a fit that no longer gets better."""
-
-    patience: int = Field(5, ge=1, description="Epochs without improvement that are borne.")
-    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as improvement.")
-
-
-class Schedule(Section):
-    """How the learning rate goes over the fit. A bare name stands for its defaults."""
-
-    short: ClassVar[str | None] = "name"
-    rest: ClassVar[str | None] = "options"
-
-    name: Literal["constant", "cosine", "step", "exponential", "one-cycle", "plateau"] = Field(
-        "cosine", description="constant, cosine, step, exponential, one-cycle or plateau."
-    )
-    options: dict[str, Scalar] = Field(
-        {}, description="step: every (epochs), factor; exponential: factor; one-cycle: warmup."
-    )
-
-
-class Train(Section):
-    """How a network is fitted. Classical families take no notice of it."""
-
-    epochs: int = Field(20, ge=1, description="Passes over the training split.")
-    batch_size: int = Field(64, ge=1, description="Examples in a step.")
-    loss: Literal["auto", "cross_entropy", "bce", "mse", "mae", "huber"] = Field(
-        "auto", description="auto: cross_entropy for classes, mse for numbers."
-    )
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "muon"] = Field(
-        "adamw", description="The optimiser; sgd is with momentum."
-    )
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the schedule.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
-    schedule: Schedule = Field(Schedule(), description="How the learning rate goes.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled for adamw, else L2.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped in training.")
-    clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient.")
-    early_stopping: EarlyStopping | None = Field(None, description="When to give up early.")
-    keep: Literal["best", "last"] = Field(
-        "best", description="The checkpoint whose metrics are the trial's value."
-    )
-    checkpoint_every: int = Field(1, ge=1, description="Epochs between two checkpoints.")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the fit.")
-    compile: bool = Field(False, description="Compile the network.")
 
 
 class Gate(Section):

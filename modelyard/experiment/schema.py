@@ -173,6 +173,7 @@ OPTION_DESCRIPTIONS: Mapping[str, str] = {
     "p_threshold": "Probability of a chance difference below which a trial is stopped.",
     "startup_steps": "Steps before the test is made.",
     "every": "Epochs between two steps.",
+    "patience": "Epochs without a lower validation loss that are borne.",
     "factor": "What the learning rate is multiplied by.",
     "warmup": "Share of the fit in which the learning rate rises.",
 }

@@ -8,11 +8,13 @@ from math import prod
 
 from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Family
-from modelyard.experiment.model import Experiment, Train
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter, Search
+from modelyard.experiment.training import Train
 
 SEARCHABLE = (
     "batch_size",
+    "accumulate",
     "optimizer",
     "learning_rate",
     "momentum",
@@ -20,7 +22,10 @@ SEARCHABLE = (
     "weight_decay",
     "dropout",
     "clip_norm",
+    "ema",
     "loss",
+    "label_smoothing",
+    "class_weights",
 )
 """Keys of ``train`` that a space may name."""
 

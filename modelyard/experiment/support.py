@@ -73,30 +73,6 @@ LATER: tuple[Later, ...] = (
         values="health-aware",
         instead="simple",
     ),
-    Later(
-        key="train.loss",
-        refused=_is_in("bce", "huber"),
-        values="bce, huber",
-        instead="auto, cross_entropy, mse and mae",
-    ),
-    Later(
-        key="train.optimizer",
-        refused=_is_in("rmsprop", "muon"),
-        values="rmsprop, muon",
-        instead="adam, adamw and sgd",
-    ),
-    Later(
-        key="train.schedule.name",
-        refused=_is_in("plateau"),
-        values="plateau",
-        instead="constant, cosine, step, exponential and one-cycle",
-    ),
-    Later(
-        key="train.precision",
-        refused=_is_in("bf16", "fp16"),
-        values="bf16, fp16",
-        instead="fp32",
-    ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
     Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),
@@ -115,13 +91,6 @@ LATER: tuple[Later, ...] = (
 )
 """Every key that is refused for now, in the file's order."""
 
-SEARCHED = {
-    "loss": "train.loss",
-    "optimizer": "train.optimizer",
-    "schedule": "train.schedule.name",
-}
-"""Names of the space whose choices are held against a row of the table."""
-
 
 def unsupported(experiment: Experiment, raw: Mapping[str, Any]) -> list[Mistake]:
     """One mistake for each value whose work comes later.
@@ -136,19 +105,12 @@ def unsupported(experiment: Experiment, raw: Mapping[str, Any]) -> list[Mistake]
         for loc, value in _values(experiment, (), later.key.split("."))
         if later.refused(value)
     ]
-    found += list(_searched(experiment))
     return [_mistake(later, loc, value, raw) for later, loc, value in found]
 
 
 def later_values(key: str) -> Later | None:
     """The row of a key, if it has one."""
     return next((later for later in LATER if later.key == key), None)
-
-
-def is_later(key: str, value: object) -> bool:
-    """Whether a key's value is refused for now."""
-    later = later_values(key)
-    return later is not None and later.refused(value)
 
 
 def _values(value: Any, loc: Loc, parts: list[str]) -> Iterator[tuple[Loc, Any]]:
@@ -163,17 +125,6 @@ def _values(value: Any, loc: Loc, parts: list[str]) -> Iterator[tuple[Loc, Any]]
             yield from _values(item, (*loc, index), rest)
     else:
         yield from _values(getattr(value, part), (*loc, part), rest)
-
-
-def _searched(experiment: Experiment) -> Iterator[tuple[Later, Loc, Any]]:
-    """Choices of the space that no trial could be given."""
-    for name, parameter in (experiment.search.space or {}).items():
-        later = later_values(SEARCHED.get(name, ""))
-        if later is None:
-            continue
-        for index, value in enumerate(parameter.choice or ()):
-            if later.refused(value):
-                yield later, ("search", "space", name, "choice", index), value
 
 
 def _mistake(later: Later, loc: Loc, value: Any, raw: Mapping[str, Any]) -> Mistake:

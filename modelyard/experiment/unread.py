@@ -9,6 +9,9 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import written
 
+WITH_MOMENTUM = {"sgd", "rmsprop", "muon"}
+"""Optimisers that look at ``train.momentum``."""
+
 
 def unread_note(
     experiment: Experiment, family: Family, space: Mapping[str, Parameter]
@@ -24,7 +27,9 @@ def unread_note(
         reasons = {f"{family.name} is fitted in one go": _of_fits_in_one_go(experiment)}
     else:
         reasons = {
-            "momentum is that of sgd, which no trial trains with": _of_networks(experiment, space),
+            "momentum is for sgd, rmsprop and muon, and no trial trains with one": _of_networks(
+                experiment, space
+            ),
             f"{family.name} takes what it needs as its own parameters": _of_others(
                 experiment, family
             ),
@@ -50,7 +55,7 @@ def _of_fits_in_one_go(experiment: Experiment) -> list[str]:
 def _of_networks(experiment: Experiment, space: Mapping[str, Parameter]) -> list[str]:
     searched = space.get("optimizer")
     optimizers = (experiment.train.optimizer, *((searched.choice or ()) if searched else ()))
-    unread = "momentum" in written(experiment.train) and "sgd" not in optimizers
+    unread = "momentum" in written(experiment.train) and not WITH_MOMENTUM & set(optimizers)
     return ["train.momentum"] if unread else []
 
 

@@ -1,14 +1,14 @@
 """Checkpoints of a network's fit: everything that the next step depends on, without pickle.
 
-    state.json             epoch, history, monitor, what the fit is
+    state.json             epoch, history, monitor, schedule, scaler, what the fit is
     tensors.safetensors    model/…      the module's weights and buffers
+                           average/…    their moving average, where there is one
                            best/…       those of the best epoch
                            optimizer/…  ``<number of the parameter>.<name>``
                            random/…     states of torch's generators
                            hooks/…      ``<number of the hook>.<name>``
 
-A fit resumed from it goes on bit for bit, on the CPU, as one that was never interrupted. The
-learning rate needs no state: it is a function of the step.
+A fit resumed from it goes on bit for bit, on the CPU, as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from modelyard.train.errors import CheckpointFailed, CheckpointUnusable
 
 STATE = "state.json"
 TENSORS = "tensors.safetensors"
-GROUPS = ("model", "best", "optimizer", "random", "hooks")
-FORMAT = 1
+GROUPS = ("model", "best", "optimizer", "random", "hooks", "average")
+FORMAT = 2
 
 Tensors = dict[str, torch.Tensor]
 
@@ -46,19 +46,24 @@ class Checkpoint:
             checkpoint is refused.
         history: metrics of each finished epoch, first to last.
         monitor: ``Monitor.to_json``.
-        model, best, optimizer, random, hooks: tensors by name; ``best`` is empty when nothing
-            but the last epoch is kept.
+        schedule: ``Rates.to_json``.
+        scaler: ``Precision.to_json``.
+        model, best, optimizer, random, hooks, average: tensors by name; ``best`` is empty when
+            nothing but the last epoch is kept.
     """
 
     epoch: int
     identity: dict[str, Any]
     history: tuple[dict[str, float], ...]
     monitor: dict[str, Any]
+    schedule: dict[str, Any]
+    scaler: dict[str, Any]
     model: Tensors
     best: Tensors
     optimizer: Tensors
     random: Tensors
     hooks: Tensors
+    average: Tensors
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
@@ -79,6 +84,8 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
             "identity": checkpoint.identity,
             "history": checkpoint.history,
             "monitor": checkpoint.monitor,
+            "schedule": checkpoint.schedule,
+            "scaler": checkpoint.scaler,
         }
         (part / STATE).write_text(json.dumps(state), encoding="utf-8")
         part.rename(folder)
@@ -117,11 +124,15 @@ def read(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state["format"] != FORMAT:
+            raise ValueError(f"its format is {state['format']}, this version's {FORMAT}")
         found = Checkpoint(
             epoch=int(state["epoch"]),
             identity=state["identity"],
             history=tuple(state["history"]),
             monitor=state["monitor"],
+            schedule=state["schedule"],
+            scaler=state["scaler"],
             **_parted(safetensors.torch.load_file(folder / TENSORS)),
         )
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
@@ -149,24 +160,35 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     """The inverse of ``optimizer_tensors``; hyperparameters stay as they are."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
+        weight = weights[int(number)]
+        if tensor.shape == weight.shape:
+            # In the weight's own order in memory (channels last, say), as it was made at first.
+            tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def random_tensors(shuffle: torch.Generator) -> Tensors:
-    """States of the generators: dropout draws from the global ones, batches from ``shuffle``."""
-    states = {"global": torch.get_rng_state(), "shuffle": shuffle.get_state()}
+def random_tensors(generators: Mapping[str, torch.Generator]) -> Tensors:
+    """States of the generators: dropout draws from the global ones.
+
+    Args:
+        generators: the fit's own, by name.
+    """
+    states = {name: generator.get_state() for name, generator in generators.items()}
+    states["global"] = torch.get_rng_state()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def restore_random(shuffle: torch.Generator, tensors: Tensors) -> None:
+def restore_random(generators: Mapping[str, torch.Generator], tensors: Tensors) -> None:
     """The inverse of ``random_tensors``."""
     torch.set_rng_state(tensors["global"])
-    shuffle.set_state(tensors["shuffle"])
+    for name, generator in generators.items():
+        generator.set_state(tensors[name])
     if "cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["cuda"])

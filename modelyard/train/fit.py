@@ -97,7 +97,7 @@ def _fit_network(
         scratch=job.scratch,
         code=job.code,
     )
-    device = find_device(job.experiment.resources.gpus)
+    device = find_device(recipe.train.device, job.experiment.resources.gpus)
     held_out = _examples(job, preprocessor, "validation")
     validation = to_device(*held_out, scale, device)
     observers = Observers()

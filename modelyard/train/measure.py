@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import nn
 
 from modelyard.evaluate.metrics import compute
 from modelyard.models.estimator import Array
@@ -14,11 +15,16 @@ from modelyard.train.losses import Loss
 from modelyard.train.state import FitState
 
 
-def measure(state: FitState, shape: Shape, loss_of: Loss, rate: float) -> dict[str, float]:
+def measure(
+    state: FitState, module: nn.Module, shape: Shape, loss_of: Loss, rate: float
+) -> dict[str, float]:
     """The validation split's metrics by plain names; ``loss`` is the training's own.
+
+    In fp32 and not compiled, whatever the training is: as the model will serve.
 
     Args:
         state: of a fit whose epoch was trained.
+        module: the network to measure; put into evaluation mode.
         shape: of the network.
         loss_of: what is minimised.
         rate: learning rate of the last step, to tell with a divergence.
@@ -26,7 +32,7 @@ def measure(state: FitState, shape: Shape, loss_of: Loss, rate: float) -> dict[s
     Raises:
         Diverged: the loss is NaN or infinite.
     """
-    module, split = state.module, state.validation
+    split = state.validation
     module.eval()
     with torch.inference_mode():
         parts = torch.split(split.features, PREDICT_BATCH)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.evaluate.catalogue import METRICS
-from modelyard.experiment.model import EarlyStopping
+from modelyard.experiment.training import EarlyStopping
 
 
 @dataclass(frozen=True, kw_only=True)

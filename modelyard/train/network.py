@@ -24,8 +24,9 @@ from modelyard.train.optimisers import OPTIMISERS
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.reporting import Reporter
 from modelyard.train.saving import Saving, copied
-from modelyard.train.schedules import Horizon, rates
+from modelyard.train.schedules import Horizon, Rates
 from modelyard.train.state import FitState
+from modelyard.train.stepping import Stepping
 from modelyard.train.tensors import Split, batch_sizes
 from modelyard.train.training import Training
 
@@ -60,25 +61,30 @@ class NetworkFit:
             check_output(plan.family, self.module, data.features[:2], plan.shape.outputs)
         sizes = batch_sizes(len(data), plan.train.batch_size)
         _refuse_single_rows(self.module, sizes, data.features.shape[2:].numel())
-        self._loss = loss_for(plan.train.loss, plan.task)
+        if plan.train.channels_last and len(plan.shape.inputs) == 3:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._loss = loss_for(plan.train, plan.task, data.target, plan.shape.outputs)
         self._state = FitState(
             module=self.module,
-            optimizer=OPTIMISERS[plan.train.optimizer](self.module.parameters(), plan.train),
+            optimizer=OPTIMISERS[plan.train.optimizer](self.module, plan.train),
             task=plan.task,
             device=device,
             train=data,
             validation=validation,
             epochs=plan.epochs,
-            steps=len(sizes),
+            steps=-(-len(sizes) // plan.train.accumulate),
         )
         self._hooks = Hooks(hooks)
-        self._rate = rates(
+        self._rates = Rates(
             plan.train.schedule,
             plan.train.learning_rate,
-            Horizon(epochs=plan.epochs, steps=len(sizes)),
+            Horizon(epochs=plan.epochs, steps=self._state.steps),
+        )
+        self._stepping = Stepping(
+            plan, self._state, loss=self._loss, rates=self._rates, hooks=self._hooks
         )
         self._training = Training(
-            plan, self._state, loss=self._loss, rate=self._rate, hooks=self._hooks, report=report
+            plan, self._state, stepping=self._stepping, rates=self._rates, report=report
         )
         self._saving = Saving(plan, report)
         self._history: tuple[dict[str, float], ...] = ()
@@ -95,9 +101,13 @@ class NetworkFit:
         found = checkpoint.read(folder, self._plan.identity)
         self.module.load_state_dict(found.model)
         checkpoint.restore_optimizer(self._state.optimizer, found.optimizer)
-        checkpoint.restore_random(self._training.shuffle, found.random)
+        checkpoint.restore_random(self._generators(), found.random)
         self._state.epoch = self._saving.saved_epoch = found.epoch
         self._state.step = found.epoch * self._state.steps
+        if self._stepping.average is not None:
+            self._stepping.average.restore(found.average, self._state.step)
+        self._rates.restore(found.schedule)
+        self._stepping.precision.restore(found.scaler)
         self._history = found.history
         self._monitor = Monitor(**found.monitor)
         self._best = found.best
@@ -118,6 +128,8 @@ class NetworkFit:
             self._one_epoch(state.epoch)
         if train.keep == "best":
             self.module.load_state_dict(self._best)
+        elif self._stepping.average is not None:
+            self.module.load_state_dict(self._stepping.average.module.state_dict())
         self._hooks.end(state)
 
     @property
@@ -143,25 +155,39 @@ class NetworkFit:
 
     def _one_epoch(self, epoch: int) -> None:
         trained = self._training.epoch(self._saving.before_stop)
-        step = self._state.step
-        measured = measure(self._state, self._plan.shape, self._loss, self._rate(step - 1))
+        rate = self._rates(self._state.step - 1)
+        module = self._measured
+        measured = measure(self._state, module, self._plan.shape, self._loss, rate)
         values = self._hooks.epoch(
             self._state,
             {
                 **trained,
                 **{f"validation_{name}": value for name, value in measured.items()},
-                "learning_rate": self._rate(step - 1),
+                "learning_rate": rate,
             },
         )
         rule = self._plan.train.early_stopping
         self._monitor = self._monitor.after(epoch, measured, rule.min_delta if rule else 0.0)
         if self._plan.train.keep == "best" and self._monitor.best_epoch == epoch:
-            self._best = copied(self.module.state_dict())
+            self._best = copied(module.state_dict())
+        self._rates.after(measured["loss"])
         self._history = (*self._history, values)
         self._report.metrics(epoch, values)
         self._saving.after(epoch, self._capture)
 
+    @property
+    def _measured(self) -> nn.Module:
+        """The network whose metrics count: with the averaged weights, where there are such."""
+        average = self._stepping.average
+        return self.module if average is None else average.module
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        augmentation = self._stepping.augmentation
+        augment = {} if augmentation is None else {"augment": augmentation.generator}
+        return {"shuffle": self._training.shuffle, **augment}
+
     def _capture(self) -> Checkpoint:
+        average = self._stepping.average
         return Checkpoint(
             epoch=self._state.epoch,
             identity=self._plan.identity,
@@ -170,8 +196,11 @@ class NetworkFit:
             model=self.module.state_dict(),
             best=self._best,
             optimizer=checkpoint.optimizer_tensors(self._state.optimizer),
-            random=checkpoint.random_tensors(self._training.shuffle),
+            random=checkpoint.random_tensors(self._generators()),
             hooks=self._hooks.state(),
+            average={} if average is None else average.module.state_dict(),
+            schedule=self._rates.to_json(),
+            scaler=self._stepping.precision.to_json(),
         )
 
 

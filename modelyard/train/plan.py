@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.code.importing import Code
 from modelyard.contract import Scalar
-from modelyard.experiment.model import Train
+from modelyard.experiment.training import Train
 from modelyard.models.family import Task
 from modelyard.models.network import Shape
 

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 
 from modelyard.contract import Scalar
 from modelyard.errors import InputError
-from modelyard.experiment.model import Experiment, Train
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.training import Train
 from modelyard.models.family import Family
-from modelyard.train.losses import LOSSES
-from modelyard.train.optimisers import OPTIMISERS
-from modelyard.train.schedules import SCHEDULES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +51,6 @@ def write_recipe(experiment: Experiment, family: Family, sampled: Mapping[str, S
 def _refuse_what_is_missing(train: Train) -> None:
     """A key that would be ignored is an error; the check of the file says the same earlier."""
     known = {
-        "optimizer": (train.optimizer, tuple(OPTIMISERS)),
-        "schedule": (train.schedule.name, tuple(SCHEDULES)),
-        "loss": (train.loss, ("auto", *LOSSES)),
-        "precision": (train.precision, ("fp32",)),
         "compile": (train.compile, (False,)),
     }
     for name, (value, valid) in known.items():

@@ -47,6 +47,7 @@ class Saving:
                 model=copied(now.model),
                 optimizer=copied(now.optimizer),
                 hooks=copied(now.hooks),
+                average=copied(now.average),
             )
 
     def before_stop(self) -> int:

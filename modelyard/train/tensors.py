@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from modelyard.errors import InputError
 from modelyard.models.estimator import Array
 from modelyard.models.network import Scale, features_tensor
 
@@ -56,6 +57,19 @@ def batch_sizes(rows: int, batch_size: int) -> list[int]:
     return [batch_size] * whole + ([rest] if rest > 1 or not whole else [])
 
 
-def find_device(gpus: int) -> torch.device:
-    """The first visible GPU where the trial may use one, else the CPU."""
-    return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
+def find_device(wanted: str, gpus: int) -> torch.device:
+    """Where a fit runs.
+
+    Args:
+        wanted: ``train.device``: ``cpu``, ``cuda``, or ``auto``, which is the first visible GPU
+            where the trial may use one, else the CPU.
+        gpus: that the trial may use.
+
+    Raises:
+        InputError: a GPU is wanted and there is none to use.
+    """
+    found = gpus > 0 and torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        why = "torch sees none" if gpus > 0 else "resources.gpus is 0"
+        raise InputError(f"train.device: cuda needs a GPU, and {why}; write auto or cpu")
+    return torch.device("cuda" if found and wanted != "cpu" else "cpu")

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from modelyard.train.beat import Beat
 from modelyard.train.errors import Diverged, Stopped
-from modelyard.train.hooks import BatchView, Hooks
-from modelyard.train.losses import Loss
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.reporting import Reporter
+from modelyard.train.schedules import Rates
 from modelyard.train.state import FitState
+from modelyard.train.stepping import Stepping
 from modelyard.train.tensors import batch_sizes
 
 
@@ -23,10 +22,9 @@ class Training:
 
     Args:
         plan: of the fit.
-        state: of the fit; its steps are counted here.
-        loss: what is minimised.
-        rate: learning rate by step, counted from 0.
-        hooks: shown each batch.
+        state: of the fit.
+        stepping: takes the batches.
+        rates: learning rate by step, to tell with a divergence.
         report: told of the progress; asked before each batch whether to stop.
     """
 
@@ -35,45 +33,53 @@ class Training:
         plan: NetworkPlan,
         state: FitState,
         *,
-        loss: Loss,
-        rate: Callable[[int], float],
-        hooks: Hooks,
+        stepping: Stepping,
+        rates: Rates,
         report: Reporter,
     ) -> None:
-        self._train = plan.train
+        self._batch_size = plan.train.batch_size
+        self._accumulate = plan.train.accumulate
         self._state = state
-        self._loss = loss
-        self._rate = rate
-        self._hooks = hooks
+        self._stepping = stepping
+        self._rates = rates
         self._report = report
         self._sizes = batch_sizes(len(state.train), plan.train.batch_size)
+        self._shares = _shares(self._sizes, self._accumulate)
         self._beat = Beat(report, epochs=plan.epochs, steps=len(self._sizes))
         self.shuffle = torch.Generator().manual_seed(plan.seed)
         """Draws the order of the rows of each epoch."""
 
     def epoch(self, before_stop: Callable[[], int]) -> dict[str, float]:
-        """One pass over the training split; its mean loss, and accuracy for classes.
+        """One pass over the training split.
 
         Args:
             before_stop: saves what a stop would lose, and gives the newest epoch that is saved.
+
+        Returns:
+            ``train_loss``, for classes ``train_accuracy``, and ``gradient_norm``: the mean over
+            steps that are looked at.
 
         Raises:
             Stopped: the reporter said so.
             Diverged: a loss became NaN or infinite.
         """
-        state, sizes = self._state, self._sizes
+        state, sizes, shares = self._state, self._sizes, self._shares
         features, targets = state.train.features, state.train.target
         classify = state.task == "classification"
         losses = torch.zeros(len(sizes), device=state.device)
         hits = torch.zeros((), dtype=torch.int64, device=state.device)
         order = torch.randperm(len(state.train), generator=self.shuffle).to(state.device)
-        batches = torch.split(order[: sum(sizes)], self._train.batch_size)
+        batches = torch.split(order[: sum(sizes)], self._batch_size)
         state.module.train()
+        self._stepping.begin()
         for number, batch in enumerate(batches):
             if self._report.should_stop():
                 raise Stopped(before_stop())
             target = targets.index_select(0, batch)
-            raw, loss = self._step(number, features.index_select(0, batch), target)
+            last = (number + 1) % self._accumulate == 0 or number + 1 == len(sizes)
+            raw, loss = self._stepping.take(
+                features.index_select(0, batch), target, share=shares[number], last=last
+            )
             losses[number] = loss
             if classify:
                 hits += (raw.argmax(1) == target).sum()
@@ -82,36 +88,27 @@ class Training:
         self._check(losses)
         weights = torch.tensor(sizes, dtype=torch.float32, device=state.device)
         result = {"train_loss": float((losses * weights).sum() / weights.sum())}
-        return {**result, "train_accuracy": int(hits) / sum(sizes)} if classify else result
+        if classify:
+            result["train_accuracy"] = int(hits) / sum(sizes)
+        return result | self._gradient_norm()
 
-    def _step(
-        self, number: int, features: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of the optimiser; the network's answers and their loss, without gradient."""
-        state = self._state
-        module, optimizer = state.module, state.optimizer
-        state.step += 1
-        rate = self._rate(state.step - 1)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        raw = module(features)
-        loss = self._loss(raw, target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self._train.clip_norm is not None:
-            nn.utils.clip_grad_norm_(module.parameters(), self._train.clip_norm)
-        raw, loss = raw.detach(), loss.detach()
-        if self._hooks.look_at_batches:
-            self._hooks.batch(state, BatchView(number + 1, features, target, raw, loss))
-        optimizer.step()
-        return raw, loss
+    def _gradient_norm(self) -> dict[str, float]:
+        """Left out where there is none that is finite, as when fp16 overflows in every step."""
+        norms = [norm for norm in torch.stack(self._stepping.norms).tolist() if math.isfinite(norm)]
+        return {"gradient_norm": sum(norms) / len(norms)} if norms else {}
 
     def _check(self, losses: torch.Tensor) -> None:
         """Raise Diverged at the first of an epoch's losses that is no number."""
         for number, loss in enumerate(losses.tolist()):
             if not math.isfinite(loss):
                 epoch = self._state.epoch
-                step = (epoch - 1) * len(self._sizes) + number
+                step = (epoch - 1) * self._state.steps + number // self._accumulate
                 raise Diverged(
-                    step=step + 1, epoch=epoch, learning_rate=self._rate(step), loss=loss
+                    step=step + 1, epoch=epoch, learning_rate=self._rates(step), loss=loss
                 )
+
+
+def _shares(sizes: list[int], accumulate: int) -> list[float]:
+    """Of each batch, its share of the rows that go into its step."""
+    steps = [sizes[start : start + accumulate] for start in range(0, len(sizes), accumulate)]
+    return [size / sum(step) for step in steps for size in step]

@@ -151,7 +151,8 @@ def test_what_a_sampler_draws_at_random_is_said(folder: Path) -> None:
         (["search.pruner=none"], None),
         (
             ["model=mlp", "train.momentum=0.5"],
-            "momentum is that of sgd, which no trial trains with: train.momentum is not looked at.",
+            "momentum is for sgd, rmsprop and muon, and no trial trains with one: train.momentum "
+            "is not looked at.",
         ),
         (["model=mlp", "train={momentum: 0.5, optimizer: sgd}"], None),
         (["model=mlp", "train.momentum=0.5", "search.space={optimizer: [adam, sgd]}"], None),

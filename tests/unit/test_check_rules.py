@@ -388,7 +388,39 @@ def test_losses_fit_the_task() -> None:
     """A loss for numbers can't learn classes, fixed or searched."""
     assert only({"train": {"loss": "mse"}}).path == "train.loss"
     assert only(space(loss=["cross_entropy", "mae"])).path == "search.space.loss.1"
-    assert only(
-        {"train": {"loss": "cross_entropy"}, "objective": {"metric": "r2"}}, NUMBERS
-    ).valid == ("auto", "mse", "mae")
-    assert {loss for losses in LOSSES.values() for loss in losses} >= {"bce", "huber"}
+    assert (
+        only({"train": {"loss": "cross_entropy"}, "objective": {"metric": "r2"}}, NUMBERS).valid
+        == LOSSES["regression"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "catalogue", "path"),
+    [
+        ({"augment": {"flip": True}}, CLASSES, "train.augment"),
+        ({"channels_last": True}, CLASSES, "train.channels_last"),
+        ({"label_smoothing": 0.1}, NUMBERS, "train.label_smoothing"),
+        ({"class_weights": "balanced"}, NUMBERS, "train.class_weights"),
+    ],
+)
+def test_keys_of_train_fit_the_data(train: dict[str, Any], catalogue: Catalogue, path: str) -> None:
+    """What is for images or for classes is a mistake with other data, fixed or searched."""
+    raw: dict[str, Any] = {"train": train}
+    if catalogue is NUMBERS:
+        raw["objective"] = {"metric": "r2"}
+    assert only(raw, catalogue).path == path
+    assert found(raw, replace(catalogue, kind="image", task="classification")).keys() <= {
+        "objective.metric",
+        "data.target",
+    }
+
+
+def test_searched_label_smoothing_is_for_classes() -> None:
+    """A space can't bring in what the file may not say."""
+    raw = {**space(label_smoothing=[0.0, 0.1]), "objective": {"metric": "r2"}}
+    assert only(raw, NUMBERS).path == "search.space.label_smoothing"
+
+
+def test_a_wanted_gpu_has_to_be_allowed() -> None:
+    """The device can't be a GPU where the trial asks for none."""
+    assert only({"train": {"device": "cuda"}, "resources": {"gpus": 0}}).path == "train.device"

@@ -16,20 +16,11 @@ REFUSED = [
     ({"data": {"source": "x", "repeats": 2}}, "data.repeats"),
     ({"search": {"pruner": "wilcoxon"}}, "search.pruner"),
     ({"search": {"mode": {"name": "health-aware"}}}, "search.mode.name"),
-    ({"train": {"loss": "bce"}}, "train.loss"),
-    ({"train": {"loss": "huber"}}, "train.loss"),
-    ({"train": {"optimizer": "muon"}}, "train.optimizer"),
-    ({"train": {"optimizer": "rmsprop"}}, "train.optimizer"),
-    ({"train": {"schedule": "plateau"}}, "train.schedule"),
-    ({"train": {"precision": "bf16"}}, "train.precision"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),
     ({"resources": {"nodes": 2}}, "resources.nodes"),
     ({"gates": [{"metric": "f1", "at_least": 0.1, "slice": "a = 1"}]}, "gates.0.slice"),
     ({"deploy": {"target": "kubernetes"}}, "deploy.target"),
-    ({"search": {"space": {"optimizer": ["adam", "muon"]}}}, "search.space.optimizer.1"),
-    ({"search": {"space": {"schedule": ["plateau"]}}}, "search.space.schedule.0"),
-    ({"search": {"space": {"loss": {"choice": ["bce"]}}}}, "search.space.loss.choice.0"),
 ]
 
 

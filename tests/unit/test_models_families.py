@@ -9,8 +9,9 @@ import pytest
 
 from modelyard.data.card import ColumnCard, DataCard
 from modelyard.errors import InputError
-from modelyard.experiment.model import Experiment, Train
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
+from modelyard.experiment.training import Train
 from modelyard.models.families import FAMILIES, choose, resolve
 from modelyard.models.family import Family
 

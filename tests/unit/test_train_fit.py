@@ -61,7 +61,7 @@ def test_families_of_images_learn_digits(family: str, tmp_path: Path) -> None:
     assert fit(work, Recorder()).metrics["accuracy"] > 0.9
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae"])
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
 def test_regression_is_in_the_targets_own_unit(loss: str, tmp_path: Path) -> None:
     """Standardising is the model's own affair: predictions and metrics are in the target's unit."""
     snapshot = table(tmp_path / "data", regression=True)
@@ -239,8 +239,8 @@ def test_one_image_a_batch_needs_several_pixels(tmp_path: Path) -> None:
         ({}, {"layers": 0}, "layers: 0 is below 1"),
         ({}, {"learning_rate": -1.0}, "learning_rate"),
         ({"train": {"loss": "mse"}}, {}, "mse can't learn classification; valid are cross_entropy"),
-        ({"train": {"precision": "bf16"}}, {}, "precision: bf16 is not supported yet"),
-        ({"train": {"optimizer": "muon"}}, {}, "optimizer: muon is not supported yet"),
+        ({"train": {"device": "cuda"}, "resources": {"gpus": 0}}, {}, "resources.gpus is 0"),
+        ({"train": {"augment": {"flip": True}}}, {}, "augment is for images, and these are none"),
         ({"objective": {"metric": "rmse"}}, {}, "rmse can't be measured for classification"),
         ({"train": {"batch_size": 1}}, {}, "a batch of 1 row can't be normalised"),
     ],

@@ -48,22 +48,34 @@ def interrupted_and_resumed(tmp_path: Path, stop_after: int, **rest: Any) -> Fit
     return fit(job(scratch=scratch, resume=resume, **rest), Recorder())
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_resumed_fit_is_the_unbroken_one(schedule: str, optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *({"optimizer": name} for name in OPTIMISERS),
+        *({"schedule": name, "optimizer": "sgd"} for name in SCHEDULES),
+        {"schedule": {"name": "plateau", "patience": 0, "warmup": 0.3}, "learning_rate": 0.5},
+        {"ema": 0.9},
+        {"ema": 0.9, "keep": "best"},
+        {"accumulate": 3},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"loss": "bce", "label_smoothing": 0.1, "class_weights": "balanced"},
+    ],
+    ids=lambda recipe: "-".join(map(str, recipe.values())),
+)
+def test_resumed_fit_is_the_unbroken_one(recipe: dict[str, Any], tmp_path: Path) -> None:
     """Interrupted in the middle of an epoch and resumed, a fit ends with equal weights.
 
-    With dropout, batch norm, momentum and shuffling, for every schedule and optimiser.
+    With dropout, batch norm, clipping and shuffling, for every optimiser, schedule and precision.
     """
     rest: dict[str, Any] = {
         "snapshot": table(tmp_path / "data"),
         "epochs": 5,
         "train": {
-            "schedule": schedule,
-            "optimizer": optimizer,
             "dropout": 0.3,
             "clip_norm": 1.0,
             "keep": "last",
+            **recipe,
         },
     }
     unbroken = fit(job(scratch=tmp_path / "scratch", **rest), Recorder())
@@ -106,13 +118,22 @@ def test_best_epoch_before_the_stop_survives_it(tmp_path: Path) -> None:
     assert_same(interrupted_and_resumed(tmp_path, (ended - 2) * STEPS + 1, **rest), unbroken)
 
 
-def test_cnn_resumes_too(tmp_path: Path) -> None:
-    """Convolutions are no exception."""
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"augment": {"flip": True, "crop": 1, "cutout": 2, "mixup": 0.4}},
+        {"channels_last": True, "optimizer": "sgd", "ema": 0.5},
+    ],
+    ids=["plain", "augmented", "channels-last"],
+)
+def test_cnn_resumes_too(recipe: dict[str, Any], tmp_path: Path) -> None:
+    """Convolutions are no exception, nor is what is done at random to images."""
     rest: dict[str, Any] = {
         "snapshot": digits(tmp_path / "data", rows=200),
         "family": "cnn",
         "epochs": 3,
-        "train": {"dropout": 0.2},
+        "train": {"dropout": 0.2, **recipe},
         "parameters": {"channels": 4, "hidden": 16},
     }
     unbroken = fit(job(scratch=tmp_path / "scratch", **rest), Recorder())

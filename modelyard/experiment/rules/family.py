@@ -7,7 +7,6 @@ from modelyard.experiment.catalogue import Family
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import is_own_code
 from modelyard.experiment.rules.case import Case, Mistakes, listing
-from modelyard.experiment.support import is_later
 
 LOSSES = {
     "classification": ("auto", "cross_entropy", "bce"),
@@ -90,7 +89,6 @@ def _loss(case: Case) -> Mistakes:
     fitting = LOSSES.get(case.catalogue.task or "")
     if fitting is None:
         return
-    valid = tuple(loss for loss in fitting if not is_later("train.loss", loss))
     parameter = (case.experiment.search.space or {}).get("loss")
     losses: list[tuple[Loc, Scalar]] = [(("train", "loss"), case.experiment.train.loss)]
     losses += [
@@ -101,6 +99,6 @@ def _loss(case: Case) -> Mistakes:
         if loss not in fitting and isinstance(loss, str):
             yield case.mistake(
                 loc,
-                f"{loss} is no loss for {case.catalogue.task}; valid are {listing(valid)}",
-                valid=valid,
+                f"{loss} is no loss for {case.catalogue.task}; valid are {listing(fitting)}",
+                valid=fitting,
             )

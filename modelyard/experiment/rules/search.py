@@ -12,12 +12,12 @@ from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Paramet
 from modelyard.experiment.space import cells, is_fixed
 
 SCHEDULE_OPTIONS: dict[str, dict[str, type]] = {
-    "constant": {},
-    "cosine": {},
-    "step": {"every": int, "factor": float},
-    "exponential": {"factor": float},
+    "constant": {"warmup": float},
+    "cosine": {"warmup": float},
+    "step": {"every": int, "factor": float, "warmup": float},
+    "exponential": {"factor": float, "warmup": float},
     "one-cycle": {"warmup": float},
-    "plateau": {},
+    "plateau": {"factor": float, "patience": int, "warmup": float},
 }
 """Each schedule's options; factors and the share of warm-up lie between 0 and 1."""
 
@@ -36,6 +36,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "p_threshold": (0, 1),
     "startup_steps": (0, math.inf),
     "every": (1, math.inf),
+    "patience": (0, math.inf),
     "factor": (1e-12, 1),
     "warmup": (1e-12, 1),
 }

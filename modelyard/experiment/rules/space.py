@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Family, FamilyParameter
 from modelyard.experiment.keys import Loc
-from modelyard.experiment.model import Train, is_own_code
+from modelyard.experiment.model import is_own_code
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import SEARCHABLE, is_possible, last_step
+from modelyard.experiment.training import Train
 from modelyard.experiment.wording import translate
 
 SPEC_SHARE_BYTES = 480

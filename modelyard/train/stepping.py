@@ -1,0 +1,124 @@
+"""One step of the optimiser: the batches that go into it, and what they do to the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from modelyard.train.augment import Augmentation, Mixed
+from modelyard.train.averaging import Average
+from modelyard.train.hooks import BatchView, Hooks
+from modelyard.train.losses import Loss
+from modelyard.train.plan import NetworkPlan
+from modelyard.train.precision import Precision
+from modelyard.train.schedules import Rates
+from modelyard.train.state import FitState
+
+NORM_EVERY = 16
+"""Steps between two looks at the gradient's norm. Measured on the default cnn with 64 digits a
+batch, one look takes 1 % of a step: so it costs less than 0.1 %."""
+
+
+class Stepping:
+    """Takes batches, and steps after every ``train.accumulate`` of them.
+
+    Args:
+        plan: of the fit.
+        state: of the fit; its steps are counted here.
+        loss: what is minimised.
+        rates: learning rate by step.
+        hooks: shown the last batch of each step.
+    """
+
+    def __init__(
+        self, plan: NetworkPlan, state: FitState, *, loss: Loss, rates: Rates, hooks: Hooks
+    ) -> None:
+        train = plan.train
+        self._clip = train.clip_norm
+        self._channels_last = train.channels_last and len(plan.shape.inputs) == 3
+        self._state = state
+        self._loss = loss
+        self._rates = rates
+        self._hooks = hooks
+        self._number = 0
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = state.module
+        self.precision = Precision(train.precision, state.device)
+        self.average = None if train.ema is None else Average(state.module, train.ema)
+        self.augmentation = (
+            None
+            if train.augment is None
+            else Augmentation(train.augment, plan.shape.inputs, state.device, plan.seed)
+        )
+        self.norms: list[torch.Tensor] = []
+        """Norms of the gradient that were looked at in this epoch, on the device."""
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        self._number = 0
+        self.norms = []
+
+    def take(
+        self, features: torch.Tensor, target: torch.Tensor, *, share: float, last: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take in a batch.
+
+        Args:
+            features, target: (n, …) and (n,), on the device.
+            share: of the step's rows that are in this batch; 1 where a step is one batch.
+            last: whether it is the step's last.
+
+        Returns:
+            The network's answers (n, outputs) and their loss, without gradient.
+        """
+        features, mixed = self._prepared(features)
+        with self.precision.forward():
+            raw = self.forward(features)
+        raw = raw.float()
+        loss = self._loss(raw, target) if mixed is None else mixed.loss(self._loss, raw, target)
+        scaled = self.precision.scaler.scale(loss if share == 1 else loss * share)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        raw, loss = raw.detach(), loss.detach()
+        if last:
+            self._step(lambda number: BatchView(number, features, target, raw, loss))
+        return raw, loss
+
+    def _prepared(self, features: torch.Tensor) -> tuple[torch.Tensor, Mixed | None]:
+        mixed = None
+        if self.augmentation is not None:
+            features, mixed = self.augmentation(features)
+        if self._channels_last:
+            features = features.to(memory_format=torch.channels_last)
+        return features, mixed
+
+    def _step(self, view: Callable[[int], BatchView]) -> None:
+        state, scaler = self._state, self.precision.scaler
+        state.step += 1
+        self._number += 1
+        rate = self._rates(state.step - 1)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        if scaler.is_enabled():
+            scaler.unscale_(state.optimizer)
+        self._bound_gradient()
+        if self._hooks.look_at_batches:
+            self._hooks.batch(state, view(self._number))
+        scaler.step(state.optimizer)
+        scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(state.module, state.step)
+
+    def _bound_gradient(self) -> None:
+        """Clip, and look at the norm now and then: as it is before it is clipped."""
+        weights = list(self._state.module.parameters())
+        looked = (self._number - 1) % NORM_EVERY == 0
+        if not looked and self._clip is None:
+            return
+        gradients = [w.grad for w in weights if w.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self._clip is not None:
+            nn.utils.clip_grads_with_norm_(weights, self._clip, norm)
+        if looked:
+            self.norms.append(norm)

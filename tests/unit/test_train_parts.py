@@ -1,0 +1,247 @@
+"""The parts of a step: losses, Muon, the moving average, augmentation, accumulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+from torch.nn import functional
+
+from modelyard.errors import InputError
+from modelyard.experiment.training import Augment, Train
+from modelyard.models.network import NetworkEstimator
+from modelyard.train.augment import Augmentation
+from modelyard.train.averaging import Average
+from modelyard.train.fit import fit
+from modelyard.train.losses import loss_for
+from modelyard.train.muon import MuonWithAdamW, hidden_matrices
+from tests.support.fitting import Recorder, digits, job, table
+
+CPU = torch.device("cpu")
+
+
+def images(count: int = 64) -> torch.Tensor:
+    """(count, 2, 6, 8) images without a 0."""
+    return torch.rand(count, 2, 6, 8, generator=torch.Generator().manual_seed(0)) + 0.5
+
+
+def augmented(features: torch.Tensor, **wanted: Any) -> torch.Tensor:
+    """A batch of images, changed as wanted, unmixed."""
+    changed, mixed = Augmentation(Augment(**wanted), tuple(features.shape[1:]), CPU, 1)(features)
+    assert mixed is None
+    return changed
+
+
+def test_bce_is_the_binary_cross_entropy_of_the_difference() -> None:
+    """Two outputs are judged as one logit would be: the second less the first."""
+    target = torch.tensor([0, 0, 0, 1, 0, 1])
+    raw = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    loss = loss_for(Train(loss="bce"), "classification", target, 2)
+
+    expected = functional.binary_cross_entropy_with_logits(raw[:, 1] - raw[:, 0], target.float())
+    assert float(loss(raw, target)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    """A rare class weighs as much more as it is rarer."""
+    target = np.array([0] * 6 + [1] * 3 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=target)
+    loss = loss_for(Train(class_weights="balanced"), "classification", torch.from_numpy(target), 3)
+    by_hand = functional.cross_entropy(
+        torch.eye(3), torch.tensor([0, 0, 2]), weight=torch.tensor(expected, dtype=torch.float32)
+    )
+    assert float(loss(torch.eye(3), torch.tensor([0, 0, 2]))) == pytest.approx(float(by_hand))
+
+
+@pytest.mark.parametrize(
+    ("train", "task", "classes", "message"),
+    [
+        ({"loss": "bce"}, "classification", 3, "bce is for two classes, and there are 3"),
+        ({"loss": "huber"}, "classification", 2, "huber can't learn classification"),
+        ({"label_smoothing": 0.1}, "regression", 1, "label_smoothing is for classes"),
+        ({"class_weights": "balanced"}, "regression", 1, "class_weights is for classes"),
+    ],
+)
+def test_loss_that_does_not_fit_is_refused(
+    train: dict[str, Any], task: Any, classes: int, message: str
+) -> None:
+    """What has no meaning for the task is an error."""
+    with pytest.raises(InputError, match=message):
+        loss_for(Train.model_validate(train), task, torch.tensor([0, 1]), classes)
+
+
+def test_muon_takes_the_hidden_matrices_alone() -> None:
+    """Embeddings, the output layer, biases and filters are AdamW's; both move."""
+    module = nn.Sequential(
+        nn.Embedding(5, 4),
+        nn.Flatten(),
+        nn.Linear(12, 6),
+        nn.Unflatten(1, (1, 6)),
+        nn.Conv1d(1, 2, 3),
+        nn.Flatten(),
+        nn.Linear(8, 2),
+    )
+    before = [weight.detach().clone() for weight in module.parameters()]
+    optimizer = MuonWithAdamW(module, learning_rate=0.1, momentum=0.9, weight_decay=0.0)
+
+    functional.cross_entropy(module(torch.tensor([[0, 1, 2]])), torch.tensor([1])).backward()
+    optimizer.step()
+
+    assert [tuple(weight.shape) for weight in hidden_matrices(module)] == [(6, 12)]
+    state = optimizer.state_dict()["state"]
+    assert [number for number, kept in state.items() if "momentum_buffer" in kept] == [0]
+    assert len(state) == len(before)
+    assert all(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_muon_without_a_hidden_matrix_is_refused() -> None:
+    """A linear model has none, and the optimisers that can fit it are named."""
+    with pytest.raises(InputError, match="valid are adam, adamw, sgd and rmsprop"):
+        MuonWithAdamW(nn.Linear(3, 2), learning_rate=0.1, momentum=0.9, weight_decay=0.0)
+
+
+def test_average_follows_the_weights_and_the_statistics() -> None:
+    """After n steps each value is the average with decays (1 + k) / (10 + k), then the full one."""
+    module = nn.BatchNorm1d(1)
+    average = Average(module, 0.2)
+    expected = {"weight": 0.0, "running_mean": 0.0}
+    for step, value in enumerate((3.0, 5.0, 9.0), start=1):
+        nn.init.constant_(module.weight, value)
+        module.running_mean = torch.tensor([2 * value])
+        assert module.num_batches_tracked is not None
+        module.num_batches_tracked += 1
+        average.update(module, step)
+        decay = 0.0 if step == 1 else min(0.2, (1 + step) / (10 + step))
+        for name, now in (("weight", value), ("running_mean", 2 * value)):
+            expected[name] = decay * expected[name] + (1 - decay) * now
+
+    found = average.module.state_dict()
+    assert {name: float(found[name]) for name in expected} == pytest.approx(expected)
+    assert int(found["num_batches_tracked"]) == 3
+
+
+def test_averaged_weights_are_what_is_measured_and_kept(tmp_path: Path) -> None:
+    """With a moving average the metrics are those of the model that comes out."""
+    snapshot = table(tmp_path / "data")
+    for keep in ("best", "last"):
+        recipe = {"ema": 0.9, "keep": keep, "learning_rate": 0.05}
+        found = fit(job(snapshot, tmp_path / "scratch", train=recipe), Recorder())
+        output = found.estimator.predict(found.preprocessor.transform(snapshot.rows("validation")))
+        said = (output.argmax(axis=1) == snapshot.target("validation")).mean()
+        assert said == pytest.approx(found.metrics["accuracy"])
+
+
+def test_flip_turns_about_half_of_the_images() -> None:
+    """Each image is either itself or its mirror image."""
+    before = images()
+    after = augmented(before, flip=True)
+
+    same = (after == before).flatten(1).all(1)
+    turned = (after == before.flip(3)).flatten(1).all(1)
+    assert torch.all(same ^ turned)
+    assert 16 < int(turned.sum()) < 48
+
+
+def test_crop_shifts_and_blanks_what_comes_in() -> None:
+    """Each image is shifted by at most the margin, both ways, and nothing else is changed."""
+    before = images()
+    after = augmented(before, crop=2)
+    padded = functional.pad(before, (2, 2, 2, 2))
+
+    shifts = set()
+    for old, new in zip(padded, after, strict=True):
+        found = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if torch.equal(old[:, y : y + 6, x : x + 8], new)
+        ]
+        shifts.update(found)
+        assert len(found) == 1
+    assert len(shifts) > 15
+
+
+def test_cutout_blanks_a_square() -> None:
+    """Of each image a square is 0 in all channels, less what lies beyond the edge."""
+    before = images()
+    blank = augmented(before, cutout=3) == 0
+
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    for each in blank[:, 0]:
+        rows, columns = each.any(1), each.any(0)
+        assert torch.equal(each, rows[:, None] & columns[None, :])
+        assert 2 <= int(rows.sum()) <= 3
+        assert 2 <= int(columns.sum()) <= 3
+
+
+def test_mixup_mixes_images_and_losses_alike() -> None:
+    """A mixed image is a weighted mean of two, and its loss that of both targets by one share."""
+    before = images(4)
+    after, mixed = Augmentation(Augment(mixup=1.0), (2, 6, 8), CPU, 1)(before)
+    assert mixed is not None
+
+    assert 0.5 <= float(mixed.share) < 1
+    expected = mixed.share * before + (1 - mixed.share) * before[mixed.other]
+    assert torch.allclose(after, expected)
+    raw, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    share = float(mixed.share)
+    assert float(mixed.loss(functional.cross_entropy, raw, target)) == pytest.approx(
+        share * float(functional.cross_entropy(raw, target))
+        + (1 - share) * float(functional.cross_entropy(raw, target[mixed.other])),
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", ["crop", "cutout"])
+def test_augmentation_larger_than_the_image_is_refused(name: str) -> None:
+    """A margin or a square that takes in whole images is a mistake, with the largest that isn't."""
+    with pytest.raises(InputError, match=rf"augment\.{name}: 6 pixels .* below 6"):
+        Augmentation(Augment.model_validate({name: 6}), (2, 6, 8), CPU, 1)
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    """Four batches of 16 to a step come to the weights of batches of 64, the short last one too."""
+    snapshot = table(tmp_path / "data", rows=385)  # 231 to learn from: 3 × 64 and 39
+    weights = []
+    for recipe in ({"batch_size": 64}, {"batch_size": 16, "accumulate": 4}):
+        parameters = {"norm": "none", "optimizer": "sgd", "learning_rate": 0.1}
+        work = job(snapshot, tmp_path / "scratch", train=recipe, parameters=parameters)
+        found = fit(work, Recorder())
+        assert isinstance(found.estimator, NetworkEstimator)
+        weights.append(torch.cat([w.flatten() for w in found.estimator.module.parameters()]))
+
+    assert torch.allclose(*weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_learns(precision: str, tmp_path: Path) -> None:
+    """Half precision learns the digits as well, and the model stays one of fp32."""
+    work = job(
+        digits(tmp_path / "data", rows=400),
+        tmp_path / "scratch",
+        family="mlp",
+        epochs=8,
+        parameters={"hidden": 32, "learning_rate": 0.01},
+        train={"precision": precision},
+    )
+
+    found = fit(work, Recorder())
+
+    assert found.metrics["accuracy"] > 0.85
+    assert isinstance(found.estimator, NetworkEstimator)
+    assert {w.dtype for w in found.estimator.module.parameters()} == {torch.float32}
+
+
+def test_gradient_norm_is_that_before_clipping(tmp_path: Path) -> None:
+    """Every epoch tells the gradient's norm, which clipping doesn't hide."""
+    report = Recorder()
+    work = job(table(tmp_path / "data"), tmp_path / "scratch", train={"clip_norm": 1e-3})
+
+    fit(work, report)
+
+    assert all(values["gradient_norm"] > 0.01 for values in report.curve.values())
