@@ -136,8 +136,8 @@ class TrialView(Wire):
     Args:
         values: one for each objective, empty until it is complete.
         metrics: latest known values; of the returned checkpoint once complete.
-        step: epoch of ``metrics``.
-        epochs: full length.
+        step: epoch of ``metrics``; number of the fold in a running trial with folds.
+        epochs: full length; with folds how many there are, over all repeats.
         seconds: time in launches so far.
         launches: how many there were.
         run: MLflow run id.

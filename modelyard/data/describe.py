@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelyard.data.card import DataCard
 from modelyard.data.dataset import load
+from modelyard.data.folds import cut_folds
 from modelyard.data.partition import partition
 from modelyard.experiment.model import Data
 
@@ -22,5 +23,5 @@ def describe(data: Data, base: Path, *, seed: int = 0) -> DataCard:
         DataError: it can't; names file, column and row.
     """
     dataset = load(data, base)
-    partition(dataset, data, seed)
+    cut_folds(dataset, data, seed, partition(dataset, data, seed))
     return dataset.card

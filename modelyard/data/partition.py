@@ -15,7 +15,7 @@ LEAST = 3
 
 
 def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
-    """Rows of the training (sampled), validation and test part.
+    """Rows of the training, validation and test part.
 
     A test part that the source itself publishes stays what it is, so that figures can be
     compared with those of others; validation rows are then taken from its training part.
@@ -25,7 +25,7 @@ def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
     """
     split = data.split
     shares = (split.train, split.validation, split.test)
-    classes = _classes(dataset)
+    classes = classes_of(dataset)
     strata = classes if split.stratify else np.zeros_like(classes)
     if dataset.card.rows < LEAST:
         raise DataError(
@@ -43,8 +43,6 @@ def partition(dataset: Dataset, data: Data, seed: int) -> Parts:
     else:
         parts = _by_time(dataset, str(dataset.grouping.time), shares)
     _refuse_unlearnt(dataset, classes, parts)
-    if data.sample < 1:
-        parts = parts._replace(train=sample(parts.train, classes, data.sample, seed))
     return parts
 
 
@@ -91,7 +89,8 @@ def _refuse_single(dataset: Dataset, train: Indices) -> None:
         )
 
 
-def _classes(dataset: Dataset) -> Indices:
+def classes_of(dataset: Dataset) -> Indices:
+    """(n,) class of each row; all 0 for a regression."""
     if dataset.card.classes:
         return np.asarray(dataset.target, dtype=np.int64)
     return np.zeros(dataset.card.rows, dtype=np.int64)

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from modelyard.data.card import DataCard
 from modelyard.data.dataset import load
+from modelyard.data.folds import cut_folds
 from modelyard.data.partition import partition
 from modelyard.data.snapshot import write_snapshot
 from modelyard.data.source import fetched
@@ -42,7 +43,7 @@ def prepare(
 
     Args:
         data: the experiment's data section.
-        seed: the experiment's; decides the split.
+        seed: the experiment's; decides split and folds.
         base: folder that a relative ``data.source`` starts from.
         store: where to keep it.
         store_base: URI under which ``data/<digest>`` is made.
@@ -56,11 +57,8 @@ def prepare(
         file = fetched(data.source, Path(name), store, store_base)
         dataset = load(data, base, file)
     parts = partition(dataset, data, seed)
-    settings = {
-        "seed": seed,
-        "split": data.split.model_dump(mode="json"),
-        "sample": data.sample,
-    }
+    folds = cut_folds(dataset, data, seed, parts)
+    settings = {"seed": seed, "split": data.split.model_dump(mode="json")}
     with TemporaryDirectory(prefix="snapshot-", dir=scratch) as name:
         folder = Path(name)
         with writing(folder):
@@ -71,6 +69,7 @@ def prepare(
                 target=dataset.target,
                 parts=parts,
                 settings=settings,
+                folds=folds,
             )
         uri = join(store_base, "data", digest)
         _keep(store, folder, uri)

@@ -14,10 +14,13 @@ so that each part is a view of the mapped file and all trials share its pages:
     text_ends.npy       int64, where each of them ends
     documents.npy       uint8, the texts of kind text in UTF-8, one after the other
     document_ends.npy   (n,) int64, where each of them ends
+    folds.npy           (repeats, training and validation rows) int64, the fold that each row is
+                        measured in, from 1, 0 for none; only where there are folds
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +32,7 @@ from numpy.typing import NDArray
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
 from modelyard.data.rows import Column, Rows
-from modelyard.data.split import Parts
+from modelyard.data.split import Folds, Indices, Parts, learnt_in, sample
 from modelyard.data.texts import Texts
 from modelyard.errors import DigestMismatch
 from modelyard.store.manifest import Entry, digest_file, verify
@@ -47,10 +50,12 @@ def write_snapshot(
     target: NDArray[Any],
     parts: Parts,
     settings: dict[str, Any],
+    folds: Folds | None = None,
 ) -> str:
     """Write a snapshot into an empty folder.
 
     Args:
+        folds: of training and validation rows together, in that order.
         settings: whatever decided the split, JSON-able; part of the digest.
 
     Returns:
@@ -63,6 +68,7 @@ def write_snapshot(
         **({} if rows.images is None else {"images": rows.images[order]}),
         **_documents(rows, order),
         **_columns(rows, order),
+        **({} if folds is None else {"folds": folds.numbers}),
     }
     files = {}
     for name, array in arrays.items():
@@ -75,6 +81,7 @@ def write_snapshot(
         "texts": [len(c.categories) for c in rows.columns.values() if c.categories is not None],
         "split": dict(zip(get_args(SplitName), map(len, parts), strict=True)),
         "settings": settings,
+        **({} if folds is None else {"forward": folds.forward}),
         "files": files,
     }
     digest = _digest(document)
@@ -123,22 +130,62 @@ class Snapshot:
         self.digest: str = document["digest"]
         self.settings: dict[str, Any] = document["settings"]
         ends = np.cumsum([document["split"][name] for name in get_args(SplitName)]).tolist()
-        self._slices = {
+        self._forward: bool = document.get("forward", False)
+        self._has_folds = "folds.npy" in document["files"]
+        self._places: dict[SplitName, slice | Indices] = {
             name: slice(start, end)
             for name, start, end in zip(get_args(SplitName), [0, *ends], ends, strict=False)
         }
 
     def rows(self, split: SplitName) -> Rows:
         """The rows of a part."""
-        return self._all.take(self._slices[split])
+        return self._all.take(self._places[split])
 
     def target(self, split: SplitName) -> NDArray[Any]:
         """(n,) int64 class index, or float64."""
-        return self._array("target")[self._slices[split]]
+        return self._array("target")[self._places[split]]
 
     def source_rows(self, split: SplitName) -> NDArray[np.int64]:
         """(n,) the row of the source, from 0, that each row was."""
-        return self._array("rows")[self._slices[split]]
+        return self._array("rows")[self._places[split]]
+
+    def fold(self, repeat: int, fold: int) -> Snapshot:
+        """The same rows, training and validation part as one fold has them; test as it is.
+
+        Args:
+            repeat, fold: from 1. Without folds each repeat has the snapshot's own parts.
+        """
+        if not self._has_folds:
+            return self
+        numbers = self._array("folds")[repeat - 1]
+        return self._with(
+            f"repeat {repeat}, fold {fold}",
+            train=np.flatnonzero(learnt_in(numbers, fold, forward=self._forward)),
+            validation=np.flatnonzero(numbers == fold),
+        )
+
+    def sampled(self, share: float, seed: int) -> Snapshot:
+        """The same rows with a share of the training part, the classes' shares kept in it.
+
+        Args:
+            share: above 0, to 1.
+            seed: decides which rows; with it a smaller share is part of a larger one.
+        """
+        if share == 1:
+            return self
+        target = self._array("target")
+        strata = target if self.card.classes else np.zeros(len(target), np.int64)
+        rows = np.arange(len(target))[self._places["train"]]
+        return self._with(f"sample {share:g}", train=sample(rows, strata, share, seed))
+
+    def _with(self, what: str, *, train: Indices, validation: Indices | None = None) -> Snapshot:
+        """The same rows in other parts, under a digest that says so."""
+        other = copy.copy(self)
+        other._places = {**self._places, "train": train}
+        if validation is not None:
+            other._places["validation"] = validation
+        other.digest = f"{self.digest} {what}"
+        return other
 
     def _array(self, name: str) -> NDArray[Any]:
         """A plain array over the mapped file: slicing a ``memmap`` costs ten times as much."""

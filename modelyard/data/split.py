@@ -7,7 +7,8 @@ into equal folds only.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,30 @@ class Parts(NamedTuple):
     train: Indices
     validation: Indices
     test: Indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folds:
+    """Which fold each row is measured in.
+
+    Args:
+        numbers: (repeats, n) of training rows, then validation rows; from 1, and 0 for rows that
+            no fold is measured on.
+        forward: a fold learns from rows with smaller numbers only; else from all but its own.
+    """
+
+    numbers: Indices
+    forward: bool
+
+
+def learnt_in(numbers: Indices, fold: int, *, forward: bool) -> NDArray[np.bool_]:
+    """(n,) which rows a fold learns from; see ``Folds``, of which ``numbers`` are one repeat."""
+    return numbers < fold if forward else numbers != fold
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """The seed of a repeat (from 1): the first has the experiment's own, the next ones follow."""
+    return (seed + repeat - 1) % 2**32
 
 
 def by_row(strata: Indices, shares: tuple[float, float, float], seed: int) -> Parts:
@@ -50,9 +75,7 @@ def by_row(strata: Indices, shares: tuple[float, float, float], seed: int) -> Pa
 def by_group(groups: Indices, strata: Indices, shares: tuple[float, ...], seed: int) -> Parts:
     """No group torn apart; sizes and strata as near to the shares as that allows.
 
-    Largest group first, each goes where the squared distance of the strata's counts from what
-    is wanted shrinks most: the greedy rule of scikit-learn's StratifiedGroupKFold, for parts
-    of unequal size.
+    See ``_allotted`` for the rule.
 
     Args:
         groups: (n,) group of each row from 0, at least as many as there are shares.
@@ -60,12 +83,62 @@ def by_group(groups: Indices, strata: Indices, shares: tuple[float, ...], seed: 
         shares: of training, validation and test, or of the first two.
         seed: decides between groups of one size.
     """
+    return _parts(_allotted(groups, strata, shares, seed))
+
+
+def folds_by_row(strata: Indices, folds: int, seed: int) -> Indices:
+    """Folds whose sizes differ by one row at most, and so do each stratum's rows in them.
+
+    Args:
+        strata: (n,) class of each row from 0; all 0 for none.
+        folds: how many.
+        seed: of the order.
+
+    Returns:
+        (n,) fold of each row, from 1.
+    """
+    fold = np.empty(len(strata), dtype=np.int64)
+    # Dealt out stratum by stratum, each going on where the one before ended.
+    fold[_shuffled(strata, seed)] = np.arange(len(strata)) % folds + 1
+    return fold
+
+
+def folds_by_group(groups: Indices, strata: Indices, folds: int, seed: int) -> Indices:
+    """Folds that tear no group apart, as even as that allows; see ``by_group``.
+
+    Returns:
+        (n,) fold of each row, from 1.
+    """
+    return _allotted(groups, strata, (1 / folds,) * folds, seed) + 1
+
+
+def folds_by_time(times: NDArray[np.float64], folds: int) -> Indices | None:
+    """Blocks of even size, one after the other in time; rows of one time stay together.
+
+    Forward chaining: fold ``i`` is measured on block ``i`` and learnt from all blocks before,
+    as scikit-learn's TimeSeriesSplit cuts it.
+
+    Returns:
+        (n,) block of each row, from 0, which no fold is measured on; None where there are fewer
+        different times than blocks.
+    """
+    even = np.ones(folds + 1, np.int64)
+    return _blocks(times, apportion(len(times), even, even))
+
+
+def _allotted(groups: Indices, strata: Indices, shares: tuple[float, ...], seed: int) -> Indices:
+    """(n,) the part of each row, from 0, where no group is torn apart.
+
+    Largest group first, each goes where the squared distance of the strata's counts from what
+    is wanted shrinks most: the greedy rule of scikit-learn's StratifiedGroupKFold, for parts
+    of unequal size.
+    """
     counts = np.zeros((int(groups.max()) + 1, int(strata.max()) + 1))
     np.add.at(counts, (groups, strata), 1)
     totals = counts.sum(axis=0)
     want = np.outer(_units(shares) / SHARE_UNITS, totals)
     have = np.zeros_like(want)
-    part_of = np.zeros(len(counts), dtype=np.int8)
+    part_of = np.zeros(len(counts), dtype=np.int64)
     order = np.lexsort((_keys(len(counts), seed), -counts.sum(axis=1)))
     for done, group in enumerate(order):
         gain = (((have - want) ** 2 - (have + counts[group] - want) ** 2) / totals**2).sum(axis=1)
@@ -76,7 +149,7 @@ def by_group(groups: Indices, strata: Indices, shares: tuple[float, ...], seed: 
         part = int(np.argmax(np.round(gain, 9)))
         part_of[group] = part
         have[part] += counts[group]
-    return _parts(part_of[groups])
+    return part_of[groups]
 
 
 def by_time(times: NDArray[np.float64], shares: tuple[float, float, float]) -> Parts | None:
@@ -89,17 +162,30 @@ def by_time(times: NDArray[np.float64], shares: tuple[float, float, float]) -> P
     Returns:
         None where there are fewer than three different times.
     """
+    part = _blocks(times, apportion(len(times), _units(shares), np.ones(3, np.int64)))
+    return None if part is None else _parts(part)
+
+
+def _blocks(times: NDArray[np.float64], sizes: Indices) -> Indices | None:
+    """(n,) the block of each row, from 0, where blocks follow each other in time.
+
+    Args:
+        times: (n,) anything that grows with time.
+        sizes: wanted rows of each block, first to last; each ends at the change of time that is
+            nearest to what is wanted and leaves one for each block behind it.
+    """
     order = np.argsort(times, kind="stable")
     changes = np.flatnonzero(np.diff(times[order])) + 1
-    if len(changes) < 2:
+    if len(changes) < len(sizes) - 1:
         return None
-    totals = apportion(len(times), _units(shares), np.ones(3, np.int64))
-    first = changes[:-1][np.argmin(np.abs(changes[:-1] - totals[0]))]
-    later = changes[changes > first]
-    second = later[np.argmin(np.abs(later - totals[0] - totals[1]))]
-    part = np.empty(len(times), dtype=np.int8)
-    part[order] = np.repeat(np.arange(3), np.diff([0, first, second, len(times)]))
-    return _parts(part)
+    ends: list[int] = []
+    for index, wanted in enumerate(np.cumsum(sizes)[:-1]):
+        free = changes[: len(changes) - (len(sizes) - 2 - index)]
+        free = free[free > ends[-1]] if ends else free
+        ends.append(int(free[np.argmin(np.abs(free - wanted))]))
+    block = np.empty(len(times), dtype=np.int64)
+    block[order] = np.repeat(np.arange(len(sizes)), np.diff([0, *ends, len(times)]))
+    return block
 
 
 def sample(rows: Indices, strata: Indices, share: float, seed: int) -> Indices:
@@ -150,13 +236,18 @@ def _keys(count: int, seed: int) -> NDArray[np.uint64]:
 
 def _place_in_stratum(strata: Indices, seed: int) -> Indices:
     """A random place, from 0, of each row among the rows of its stratum."""
-    order = np.lexsort((_keys(len(strata), seed), strata))
+    order = _shuffled(strata, seed)
     starts = np.concatenate([[0], np.cumsum(np.bincount(strata))[:-1]])
     place = np.empty(len(strata), dtype=np.int64)
     place[order] = np.arange(len(strata)) - starts[strata[order]]
     return place
 
 
-def _parts(part: NDArray[np.int8]) -> Parts:
+def _shuffled(strata: Indices, seed: int) -> NDArray[np.intp]:
+    """(n,) rows, stratum by stratum, in a random order within each."""
+    return np.lexsort((_keys(len(strata), seed), strata))
+
+
+def _parts(part: NDArray[Any]) -> Parts:
     train, validation, test = (np.flatnonzero(part == i).astype(np.int64) for i in range(3))
     return Parts(train, validation, test)

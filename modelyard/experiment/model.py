@@ -76,9 +76,27 @@ class Data(Section):
     target: str | None = Field(None, description="Column to predict; required for tables.")
     drop: tuple[str, ...] = Field((), strict=False, description="Columns not to learn from.")
     split: Split = Field(Split(), description="Training, validation and test parts.")
-    sample: float = Field(1.0, gt=0, le=1, description="Share of the training part to use.")
-    folds: int = Field(1, ge=1, description="Folds of cross-validation inside each trial.")
-    repeats: int = Field(1, ge=1, description="Repeats of the folds with other seeds.")
+    sample: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the training part that trials learn from; the winner is fitted on "
+        "all of it.",
+    )
+    folds: int = Field(
+        1,
+        ge=1,
+        description="Folds of cross-validation inside each trial, cut from training and "
+        "validation part.",
+    )
+    repeats: int = Field(
+        1, ge=1, description="Repeats of the folds (of the fit, without folds) with other seeds."
+    )
+
+    @property
+    def fits(self) -> int:
+        """Fits of one trial: each fold of each repeat."""
+        return self.folds * self.repeats
 
 
 class Model(Section):
@@ -226,6 +244,11 @@ class Experiment(Section):
     def trial_epochs(self) -> int:
         """Length of a trial in epochs."""
         return self.search.epochs or self.train.epochs
+
+    @property
+    def trial_steps(self) -> int:
+        """Steps that a trial reports: its folds and repeats where it has such, else its epochs."""
+        return self.data.fits if self.data.fits > 1 else self.trial_epochs
 
     def to_document(self) -> dict[str, Any]:
         """The experiment as JSON with every default filled in, by the file's own keys."""

@@ -33,7 +33,8 @@ PRUNER_OPTIONS: dict[str, dict[str, type]] = {
     "wilcoxon": {"p_threshold": float, "startup_steps": int},
     "none": {},
 }
-"""Each pruner's options; epochs are the steps that trials report."""
+"""Each pruner's options; the steps that trials report are epochs, or folds
+where ``data`` has folds or repeats."""
 
 
 class Sampler(Section):

@@ -59,14 +59,6 @@ LATER: tuple[Later, ...] = (
         values="addresses other than s3://…",
         instead=SOURCES,
     ),
-    Later(key="data.folds", refused=_more_than_one, values="more than 1", instead="1"),
-    Later(key="data.repeats", refused=_more_than_one, values="more than 1", instead="1"),
-    Later(
-        key="search.pruner.name",
-        refused=_is_in("wilcoxon"),
-        values="wilcoxon (it needs data.folds or data.repeats above 1)",
-        instead="median, percentile, hyperband, successive-halving and none",
-    ),
     Later(
         key="search.mode.name",
         refused=_is_in("health-aware"),

@@ -64,8 +64,10 @@ def is_full_length(experiment: Experiment, found: Winner) -> bool:
     """Whether the winner was fitted just as ``train`` would fit it again.
 
     Seed, data and parameters are the same, so the same length means the same model; a classical
-    fit takes no notice of epochs.
+    fit takes no notice of epochs. Folds leave no model, and a sample is less than all data.
     """
+    if experiment.data.fits > 1 or experiment.data.sample < 1:
+        return False
     if experiment.trial_epochs == experiment.train.epochs:
         return True
     # A result that came by the last message alone doesn't say: then it is fitted again.

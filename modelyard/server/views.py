@@ -116,7 +116,9 @@ def trial_views(
     waiting: Mapping[str, str] = NOTHING,
 ) -> list[TrialView]:
     """The trials of a sweep by number; see ``sweep_view``."""
+    data = row.experiment["data"]
     epochs = row.experiment["search"]["epochs"] or row.experiment["train"]["epochs"]
+    fits = data["folds"] * data["repeats"]
     by_task: dict[str, list[LaunchRow]] = {}
     for launch in launches:
         by_task.setdefault(launch.key.task, []).append(launch)
@@ -126,7 +128,7 @@ def trial_views(
             by_task.get(str(trial.number), []),
             latest.get(str(trial.number)),
             waiting.get(str(trial.number), ""),
-            epochs=epochs,
+            epochs=fits if fits > 1 else epochs,
             now=row.ended_at or now,
         )
         for trial in trials

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from modelyard.contract import Checkpoint, Document, Exit, Failure, Phase, TrialResult
+from modelyard.contract import Checkpoint, Document, Exit, Failure, Phase, Stage, TrialResult
 from modelyard.errors import Fenced, InputError, ServerRefused
 from modelyard.experiment.model import Experiment
 from modelyard.store.folder import FolderStore
@@ -111,6 +111,8 @@ def _work_in(
     begun = time.monotonic()
     task = join(document.store, "sweeps", spec.key.sweep, spec.key.task, str(spec.key.number))
     keeper = _keeper(assignment, store, task, poster)
+    folds = spec.stage is Stage.TRIAL and experiment.data.fits > 1
+    objective = None if folds else experiment.objective[0]
     result = _kept(
         keeper,
         Work(
@@ -122,7 +124,7 @@ def _work_in(
             scratch=assignment.scratch,
             resume=resumption.folder,
             code=document.code,
-            reporter=LaunchReporter(poster, stopping, keeper, experiment.objective[0]),
+            reporter=LaunchReporter(poster, stopping, keeper, objective),
         ),
     )
     return result.model_copy(

@@ -20,17 +20,18 @@ class LaunchReporter:
         poster: takes the events.
         stopping: answers ``should_stop``; trusted with a stop only in phases with steps.
         keeper: takes the checkpoints, and says so once each is stored.
-        objective: decides which checkpoint is the best.
+        objective: decides which checkpoint is the best; None where steps are no checkpoints, as
+            with folds, and the newest ones are all that is kept.
     """
 
     def __init__(
-        self, poster: Poster, stopping: Stopping, keeper: Keeper, objective: Objective
+        self, poster: Poster, stopping: Stopping, keeper: Keeper, objective: Objective | None
     ) -> None:
         self._poster = poster
         self._stopping = stopping
         self._keeper = keeper
-        self._metric = f"validation_{objective.metric}"
-        self._sign = 1.0 if objective.goal == "maximize" else -1.0
+        self._metric = None if objective is None else f"validation_{objective.metric}"
+        self._sign = -1.0 if objective is not None and objective.goal == "minimize" else 1.0
         self._scores: dict[int, float] = {}
 
     def phase(self, name: PhaseName, steps: bool) -> None:
@@ -44,7 +45,7 @@ class LaunchReporter:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Send the values, and remember whose is the best."""
         self._poster.post(Metrics(step=step, values=dict(values)))
-        if self._metric in values:
+        if self._metric is not None and self._metric in values:
             self._scores[step] = self._sign * values[self._metric]
 
     def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:

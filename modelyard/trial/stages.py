@@ -6,19 +6,24 @@ compiler, seconds that the other stages need not pay. A fork server has imported
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from modelyard.code.archive import ARCHIVE
 from modelyard.code.importing import Code, open_code
 from modelyard.code.reference import Reference
-from modelyard.contract import Stage, TrialResult, TrialSpec
+from modelyard.contract import Scalar, Stage, TrialResult, TrialSpec
 from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
+
+if TYPE_CHECKING:
+    from modelyard.train.job import FitJob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +64,10 @@ def do_stage(work: Work) -> TrialResult:
     match work.spec.stage:
         case Stage.PREPARE:
             return _prepare(work)
-        case Stage.TRIAL | Stage.TRAIN:
-            return _fit(work)
+        case Stage.TRIAL:
+            return _try(work)
+        case Stage.TRAIN:
+            return _fit(work, _job(work))
         case Stage.EVALUATE:
             return _evaluate(work)
 
@@ -85,28 +92,40 @@ def _prepare(work: Work) -> TrialResult:
     )
 
 
-def _fit(work: Work) -> TrialResult:
-    from modelyard.health.numbers import write
-    from modelyard.train.fit import fit
+def _try(work: Work) -> TrialResult:
+    """One configuration, as trials are compared: on a sample, or over folds."""
+    data, job = work.experiment.data, _job(work)
+    if data.fits > 1:
+        return _fit_folds(work, job)
+    snapshot = job.snapshot.sampled(data.sample, work.experiment.seed)
+    return _fit(work, replace(job, snapshot=snapshot))
+
+
+def _job(work: Work) -> FitJob:
     from modelyard.train.job import FitJob
-    from modelyard.trial.rebuilt import check_rebuilt
 
     snapshot = _snapshot(work)
     family = resolve(work.experiment, snapshot.card)
-    fitted = fit(
-        FitJob(
-            snapshot=snapshot,
-            experiment=work.experiment,
-            family=family,
-            parameters=work.spec.parameters,
-            seed=work.spec.seed,
-            epochs=work.spec.epochs or work.experiment.train.epochs,
-            scratch=work.scratch / "checkpoints",
-            resume=work.resume,
-            code=_code(work, family),
-        ),
-        work.reporter,
+    return FitJob(
+        snapshot=snapshot,
+        experiment=work.experiment,
+        family=family,
+        parameters=work.spec.parameters,
+        seed=work.spec.seed,
+        epochs=work.spec.epochs or work.experiment.train.epochs,
+        scratch=work.scratch / "checkpoints",
+        resume=work.resume,
+        code=_code(work, family),
     )
+
+
+def _fit(work: Work, job: FitJob) -> TrialResult:
+    from modelyard.health.numbers import write
+    from modelyard.train.fit import fit
+    from modelyard.trial.rebuilt import check_rebuilt
+
+    snapshot = job.snapshot
+    fitted = fit(job, work.reporter)
     for note in fitted.preprocessor.notes:
         print(note)
     work.reporter.phase("saving", False)
@@ -115,7 +134,6 @@ def _fit(work: Work) -> TrialResult:
     if fitted.code is not None:
         check_rebuilt(packed, fitted, snapshot.rows("validation"))
     write(fitted.observed.kept, work.scratch / "numbers")
-    chosen = work.experiment.model.family == "auto"
     return TrialResult(
         metrics=fitted.metrics,
         step=fitted.step,
@@ -123,11 +141,37 @@ def _fit(work: Work) -> TrialResult:
         health=fitted.observed.health,
         outcome={
             "numbers": work.store.commit(work.scratch / "numbers", join(work.folder, "numbers")),
-            "family": fitted.family,
-            "parameters": fitted.parameters,
-            "why": choose(snapshot.card)[1] if chosen else f"{family}, as the experiment says",
+            **_what(work, job, fitted.parameters),
         },
     )
+
+
+def _fit_folds(work: Work, job: FitJob) -> TrialResult:
+    """Mean and spread over folds. There are as many models as folds, and none of them is kept:
+    the winner's is fitted by the stage train."""
+    from modelyard.train.folds import fit_folds
+
+    found = fit_folds(job, work.reporter)
+    spread = found.spread
+    wanted = [objective.metric for objective in work.experiment.objective]
+    return TrialResult(
+        metrics={**found.mean, **{f"{name}_std": spread[name] for name in wanted}},
+        outcome={
+            **_what(work, job, found.parameters),
+            "folds": [asdict(one) for one in found.folds],
+            "spread": spread,
+        },
+    )
+
+
+def _what(work: Work, job: FitJob, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Which model it is, and why that one."""
+    chosen = work.experiment.model.family == "auto"
+    return {
+        "family": job.family,
+        "parameters": dict(parameters),
+        "why": choose(job.snapshot.card)[1] if chosen else f"{job.family}, as the experiment says",
+    }
 
 
 def _code(work: Work, family: str) -> Code | None:

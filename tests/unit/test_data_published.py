@@ -99,17 +99,6 @@ def test_fashion_mnist_has_names(folder: Callable[[str], Path]) -> None:
     assert dataset.card.classes[:2] == ("T-shirt/top", "Trouser")
 
 
-def test_a_sample_is_taken_of_training_only(folder: Callable[[str], Path]) -> None:
-    """data.sample leaves validation and the published test part whole, and keeps each class."""
-    write_mnist(folder("mnist"), train=400)
-    dataset, parts = prepared("mnist", sample=0.1)
-    _, whole = prepared("mnist")
-    assert parts.validation.tolist() == whole.validation.tolist()
-    assert parts.test.tolist() == whole.test.tolist()
-    assert len(parts.train) == round(len(whole.train) * 0.1)
-    assert set(dataset.target[parts.train]) == set(range(10))
-
-
 IMAGES = np.zeros((3, 28, 28))
 
 

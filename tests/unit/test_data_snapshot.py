@@ -93,11 +93,11 @@ def test_prepared_again(tmp_path: Path) -> None:
 
 
 def test_digest_covers_what_decides(tmp_path: Path) -> None:
-    """Values, seed, shares, sample and dropped columns each change the digest."""
+    """Values, seed, shares, folds and dropped columns each change the digest."""
     digests = {
         prepared(tmp_path).digest,
         prepared(tmp_path, seed=8).digest,
-        prepared(tmp_path, sample=0.5).digest,
+        prepared(tmp_path, folds=2).digest,
         prepared(tmp_path, drop=("age",)).digest,
         prepared(tmp_path, target="age").digest,
         prepared(tmp_path, split={"train": 0.6, "validation": 0.2, "test": 0.2}).digest,

@@ -199,13 +199,3 @@ def test_unusable_splits(tmp_path: Path, rows: list[str], by: dict[str, str], me
     with pytest.raises(DataError) as caught:
         split_of(path, split={"by": by})
     assert message in str(caught.value)
-
-
-def test_sample_leaves_validation_and_test_whole(tmp_path: Path) -> None:
-    """A sample is taken of the training part only."""
-    path = write(tmp_path / "a.csv", [f"{i},{'pq'[i % 2]},g,1" for i in range(100)])
-    whole, part = split_of(path), split_of(path, sample=0.1)
-    assert len(part.train) == 7
-    assert set(part.train) < set(whole.train)
-    assert np.array_equal(part.validation, whole.validation)
-    assert np.array_equal(part.test, whole.test)

@@ -12,9 +12,6 @@ from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
-    ({"data": {"source": "x", "folds": 2}}, "data.folds"),
-    ({"data": {"source": "x", "repeats": 2}}, "data.repeats"),
-    ({"search": {"pruner": "wilcoxon"}}, "search.pruner"),
     ({"search": {"mode": {"name": "health-aware"}}}, "search.mode.name"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),

@@ -157,11 +157,12 @@ def _pruner(case: Case) -> Mistakes:
             "wilcoxon compares folds or repeats; data.folds and data.repeats are 1",
             valid=tuple(name for name in PRUNER_OPTIONS if name != "wilcoxon"),
         )
-    shortest, epochs = pruner.options.get("min_epochs"), case.experiment.trial_epochs
-    if isinstance(shortest, int) and shortest > epochs:
+    shortest, steps = pruner.options.get("min_epochs"), case.experiment.trial_steps
+    if isinstance(shortest, int) and shortest > steps:
         yield case.mistake(
             ("search", "pruner", "options", "min_epochs"),
-            f"min_epochs is {shortest}, but a trial has only {epochs}",
+            f"min_epochs is {shortest}, but a trial has only {steps}"
+            + (" folds" if data.fits > 1 else ""),
         )
 
 
