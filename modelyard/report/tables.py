@@ -41,7 +41,7 @@ def leaderboard(
     return Table(
         title=f"Best {len(best)} of {len(complete)} complete trials",
         columns=("trial", metric, "epoch", "seconds", *names),
-        rows=tuple(_trial(trial, names) for trial in best),
+        rows=tuple(_trial(trial, metric, names) for trial in best),
     )
 
 
@@ -110,10 +110,12 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _trial(trial: TrialView, names: Sequence[str]) -> tuple[str, ...]:
+def _trial(trial: TrialView, metric: str, names: Sequence[str]) -> tuple[str, ...]:
+    spread = trial.metrics.get(f"{metric}_std")  # over folds, where there are some
+    value = number(trial.values[0])
     return (
         str(trial.number),
-        number(trial.values[0]),
+        value if spread is None else f"{value} ± {number(spread)}",
         "" if trial.step is None else str(trial.step),
         f"{trial.seconds:.1f}",
         *(_parameter(trial.parameters.get(name)) for name in names),

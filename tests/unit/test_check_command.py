@@ -71,7 +71,6 @@ data:
   source: churn.csv
   target: churned
   drop: [idd]
-  folds: 3
 model: mlp
 objective: {metric: r2}
 search:
@@ -86,12 +85,11 @@ budget: {trials: 0}
     assert {path: m.line for path, m in found.items()} == {
         "name": 1,
         "data.drop.0": 5,
-        "data.folds": 6,
-        "objective.metric": 8,
-        "search.pruner": 10,
-        "search.space.hiden": 12,
-        "search.space.layers": 13,
-        "budget.trials": 14,
+        "objective.metric": 7,
+        "search.pruner": 9,
+        "search.space.hiden": 11,
+        "search.space.layers": 12,
+        "budget.trials": 13,
     }
     assert found["data.drop.0"].nearest == "id"
 

@@ -314,6 +314,16 @@ def test_options_are_known_and_in_bounds(raw: dict[str, Any], path: str, words: 
     assert words in mistake.message
 
 
+@pytest.mark.parametrize("data", [{"folds": 5}, {"repeats": 3}])
+def test_wilcoxon_goes_with_folds_or_repeats(data: dict[str, Any]) -> None:
+    """Either gives it steps to compare, and they are the steps of every other pruner too."""
+    section = {"source": "a.csv", "target": "churned", **data}
+    assert found({"data": section, "search": {"pruner": "wilcoxon"}}) == {}
+    pruner = {"name": "hyperband", "min_epochs": 6}
+    mistake = only({"data": section, "search": {"pruner": pruner}})
+    assert mistake.message == f"min_epochs is 6, but a trial has only {max(data.values())} folds"
+
+
 def test_options_of_schedules_are_known() -> None:
     """A schedule's options are judged like a sampler's."""
     assert only({"train": {"schedule": {"name": "step", "evry": 3}}}).nearest == "every"

@@ -135,12 +135,13 @@ def test_all_mistakes_are_told_at_once_in_the_files_order(tmp_path: Path) -> Non
         tmp_path,
         """\
         name: Churn
-        data: {source: a.csv, folds: 5, tarjet: y}
+        data: {source: a.csv, tarjet: y}
         train:
           optimiser: adam
           epochs: 0
         budget: {trials: "20", trials: 3}
         gates: [{metric: accuracy}]
+        deploy: {target: kubernetes}
         """,
     )
     with pytest.raises(ExperimentError) as caught:
@@ -148,12 +149,12 @@ def test_all_mistakes_are_told_at_once_in_the_files_order(tmp_path: Path) -> Non
     assert [(m.path, m.line) for m in caught.value.mistakes] == [
         ("name", 1),
         ("data.tarjet", 2),
-        ("data.folds", 2),
         ("train.optimiser", 4),
         ("train.epochs", 5),
         ("budget.trials", 6),
         ("budget.trials", 6),
         ("gates.0", 7),
+        ("deploy.target", 8),
     ]
     assert "8 mistakes" in str(caught.value)
     assert "train.optimiser (line 4): unknown key 'optimiser'; did you mean 'optimizer'?" in str(
@@ -290,8 +291,8 @@ def test_an_override_that_leads_nowhere_is_a_mistake(
 def test_a_document_without_a_file_is_judged_alike() -> None:
     """What a request carries gets the same mistakes, shape and support together."""
     with pytest.raises(ExperimentError) as caught:
-        experiment_from({"name": "a", "data": {"source": "gs://b/c", "folds": 2}, "seed": "x"})
-    assert [m.path for m in caught.value.mistakes] == ["seed", "data.source", "data.folds"]
+        experiment_from({"name": "a", "data": {"source": "gs://b/c"}, "seed": "x"})
+    assert [m.path for m in caught.value.mistakes] == ["seed", "data.source"]
 
 
 def test_several_objectives_have_no_pruner_unless_told() -> None:

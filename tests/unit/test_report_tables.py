@@ -31,6 +31,13 @@ def test_the_leaderboard_lists_the_best_complete_trials_first() -> None:
     )
 
 
+def test_a_mean_over_folds_stands_with_its_spread() -> None:
+    """The standard deviation of the objective is shown behind it where there is one."""
+    folded = trial(0, 0.8).model_copy(update={"metrics": {"accuracy": 0.8, "accuracy_std": 0.05}})
+    table = leaderboard([folded, trial(1, 0.7)], metric="accuracy", goal="maximize")
+    assert [row[1] for row in table.rows] == ["0.8000 ± 0.0500", "0.7000"]
+
+
 def test_for_errors_the_smallest_stands_first() -> None:
     """The goal turns the order."""
     table = leaderboard([trial(0, 0.8), trial(1, 0.2)], metric="rmse", goal="minimize")

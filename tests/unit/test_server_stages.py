@@ -79,6 +79,9 @@ def test_without_a_complete_trial_there_is_no_model(tmp_path: Path) -> None:
         ("mlp", {"search": {"epochs": 20}}, True),
         ("mlp", {"search": {"epochs": 5}}, False),
         ("random-forest", {"search": {"epochs": 5}}, True),
+        ("mlp", {"data": {"source": "sklearn:digits", "folds": 3}}, False),
+        ("random-forest", {"data": {"source": "sklearn:digits", "repeats": 2}}, False),
+        ("random-forest", {"data": {"source": "sklearn:digits", "sample": 0.5}}, False),
     ],
 )
 def test_the_winners_own_checkpoint(family: str, sections: dict[str, Any], taken: bool) -> None:

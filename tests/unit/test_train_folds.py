@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from modelyard.api import TrialState
 from modelyard.data.snapshot import Snapshot, open_snapshot, write_snapshot
 from modelyard.data.split import Folds, Parts, folds_by_row
+from modelyard.sweep.study import SweepStudy
 from modelyard.train.errors import CheckpointUnusable, Stopped
 from modelyard.train.fit import fit
 from modelyard.train.folds import FoldsOutcome, fit_folds
@@ -106,15 +110,10 @@ def interrupted(tmp_path: Path, stop_after: int, **rest: Any) -> tuple[FoldsOutc
     return found, report, stopped.value.epoch
 
 
-@pytest.mark.parametrize("batches", [2, BATCHES + 2, 4 * BATCHES, 5 * BATCHES + 3])
+@pytest.mark.parametrize("batches", [BATCHES + 2, 2 * BATCHES, 2 * BATCHES + 3, 5 * BATCHES + 3])
 def test_a_resumed_trial_is_the_unbroken_one(batches: int, tmp_path: Path) -> None:
-    """Wherever it stops, in the first fold, between epochs or between folds, it ends the same."""
+    """Wherever it stops, in the first fold or a later one or between two, it ends the same."""
     snapshot = folded(tmp_path / "data")[0]
-    if batches < BATCHES:
-        with pytest.raises(Stopped) as stopped:
-            fit_folds(trial(snapshot, tmp_path / "s"), Recorder(stop_after=batches))
-        assert stopped.value.epoch == 0
-        return
     unbroken = Recorder()
     whole = fit_folds(trial(snapshot, tmp_path / "s"), unbroken)
 
@@ -122,6 +121,14 @@ def test_a_resumed_trial_is_the_unbroken_one(batches: int, tmp_path: Path) -> No
 
     assert found == whole
     assert report.curve == unbroken.curve
+
+
+def test_stopped_before_its_first_epoch_it_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+    """No checkpoint is named where none was written."""
+    snapshot = folded(tmp_path / "data")[0]
+    with pytest.raises(Stopped, match="no epoch was finished") as stopped:
+        fit_folds(trial(snapshot, tmp_path / "s"), Recorder(stop_after=2))
+    assert stopped.value.epoch == 0
 
 
 def test_finished_folds_are_not_fitted_again(tmp_path: Path) -> None:
@@ -134,7 +141,8 @@ def test_finished_folds_are_not_fitted_again(tmp_path: Path) -> None:
     _, report, epoch = interrupted(tmp_path, before + 1, snapshot=snapshot)
 
     assert epoch == 2 * EPOCHS + 1
-    assert report.asked == asked.asked - before
+    # Once more before it begins.
+    assert report.asked == asked.asked - before + 1
 
 
 def test_an_interrupted_forest_keeps_its_folds(tmp_path: Path) -> None:
@@ -196,6 +204,59 @@ def test_a_checkpoint_of_other_folds_is_refused(tmp_path: Path) -> None:
     (resume / "folds.json").write_text("{}")
     with pytest.raises(CheckpointUnusable, match="KeyError"):
         fit_folds(trial(snapshot, tmp_path / "s", resume=resume), Recorder())
+
+
+def test_wilcoxon_stops_a_losing_configuration(tmp_path: Path) -> None:
+    """In a real study a configuration that loses in every fold ends before its last fold, and
+    one that is about as good as the best is fitted in all of them."""
+    snapshot = folded(tmp_path / "data")[0]
+    search = {
+        "pruner": "wilcoxon",
+        "sampler": "grid",
+        "space": {"learning_rate": [1e-2, 1.1e-2, 1e-6]},
+    }
+    wanted = trial(snapshot, tmp_path / "s", search=search, objective={"metric": "accuracy"})
+    study = SweepStudy(
+        storage=f"sqlite:///{tmp_path}/optuna.db",
+        name="s",
+        experiment=wanted.experiment,
+        space=wanted.experiment.search.space,
+    )
+    steps = {}
+    for number in sorted(range(3), key=lambda n: -float(study.ask(n).parameters["learning_rate"])):
+        parameters = study.trial(number).parameters
+        report = Pruned(study, number)
+        try:
+            found = fit_folds(replace(wanted, parameters=parameters), report)
+        except Stopped:
+            study.tell(number, TrialState.PRUNED)
+        else:
+            study.tell(number, TrialState.COMPLETE, [found.mean["accuracy"]])
+        steps[parameters["learning_rate"]] = max(report.curve)
+    study.close()
+
+    assert steps[1e-2] == steps[1.1e-2] == FOLDS * REPEATS
+    assert steps[1e-6] == 4
+
+
+class Pruned(Recorder):
+    """A reporter that shows each step to a study, and stops when its pruner says so."""
+
+    def __init__(self, study: SweepStudy, number: int) -> None:
+        super().__init__()
+        self._study = study
+        self._number = number
+        self._unwanted = False
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep and report them."""
+        super().metrics(step, values)
+        seen = [(step, values["validation_accuracy"])]
+        self._unwanted = self._study.report(self._number, seen) or self._unwanted
+
+    def should_stop(self) -> bool:
+        """As the pruner wants it."""
+        return self._unwanted
 
 
 def test_progress_runs_over_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""What trials with folds, with a sample, and the winner's fit come to, through the stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.contract import LaunchKey, Stage, TrialResult, TrialSpec
+from modelyard.experiment.model import Experiment
+from modelyard.models.packed import load
+from modelyard.store.folder import FolderStore
+from modelyard.trial.stages import Work, do_stage
+from tests.support.fitting import Recorder
+
+CSV = "a,b,y\n" + "".join(f"{i % 17},{i % 5},{'pq'[(i % 17) > 8]}\n" for i in range(120))
+
+
+def stage(folder: Path, stage: Stage, report: Recorder, snapshot: str = "", **data: Any) -> Any:
+    """One launch's work, on a table of 120 rows and with a small forest."""
+    (folder / "a.csv").write_text(CSV)
+    experiment = Experiment.model_validate(
+        {
+            "name": "a",
+            "data": {"source": str(folder / "a.csv"), "target": "y", **data},
+            "model": {"family": "random-forest", "parameters": {"n_estimators": 3}},
+            "objective": {"metric": "accuracy"},
+        }
+    )
+    scratch = folder / f"scratch-{stage}"
+    scratch.mkdir(exist_ok=True)
+    key = LaunchKey(sweep="abcdefgh", task="0" if stage is Stage.TRIAL else stage, number=1)
+    base = (folder / "artifacts").as_uri()
+    return do_stage(
+        Work(
+            spec=TrialSpec(key=key, stage=stage, document="d", inputs={"snapshot": snapshot}),
+            experiment=experiment,
+            store=FolderStore(),
+            store_base=base,
+            folder=f"{base}/{key.task}",
+            scratch=scratch,
+            resume=None,
+            code=None,
+            reporter=report,
+        )
+    )
+
+
+def fitted(folder: Path, **data: Any) -> tuple[TrialResult, Recorder, TrialResult, str]:
+    """A trial's result and what it reported, the winner's fit, and the URI of their data."""
+    uri = stage(folder, Stage.PREPARE, Recorder(), **data).outcome["snapshot"]
+    report = Recorder()
+    trial = stage(folder, Stage.TRIAL, report, uri, **data)
+    return trial, report, stage(folder, Stage.TRAIN, Recorder(), uri, **data), uri
+
+
+def test_a_trial_with_folds_is_mean_and_spread(tmp_path: Path) -> None:
+    """Its metrics are means, its spread stands beside the objective, and it has no model."""
+    trial, report, _, _ = fitted(tmp_path, folds=3, repeats=2)
+
+    steps = [report.curve[step]["validation_accuracy"] for step in range(1, 7)]
+    assert trial.metrics["accuracy"] == np.mean(steps)
+    assert trial.metrics["accuracy_std"] == np.std(steps, ddof=1)
+    assert [one["metrics"]["accuracy"] for one in trial.outcome["folds"]] == steps
+    assert trial.outcome["family"] == "random-forest"
+    assert trial.outcome["parameters"]["n_estimators"] == 3
+    assert (trial.model, trial.step) == (None, None)
+
+
+def test_the_winner_of_folds_is_fitted_on_the_training_part(tmp_path: Path) -> None:
+    """It is the very model that it would be without folds."""
+    (tmp_path / "plain").mkdir()
+    plain = fitted(tmp_path / "plain")[0]
+    train = fitted(tmp_path, folds=3)[2]
+
+    assert train.metrics == plain.metrics
+    assert train.model is not None
+    assert load(FolderStore().fetch(train.model)).card.target == "y"
+
+
+def test_the_winner_of_a_sample_is_fitted_on_everything(tmp_path: Path) -> None:
+    """Trials learn from a share, and all read the same snapshot as those that don't."""
+    (tmp_path / "plain").mkdir()
+    plain, _, _, whole = fitted(tmp_path / "plain")
+    trial, _, train, uri = fitted(tmp_path, sample=0.1)
+
+    assert whole.rsplit("/", 1)[-1] == uri.rsplit("/", 1)[-1]
+    assert trial.metrics != plain.metrics == train.metrics
