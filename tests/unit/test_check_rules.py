@@ -148,7 +148,7 @@ def test_the_loss_is_no_gate() -> None:
     """It is in the training's own unit; the metrics that can be bounded are named."""
     mistake = only({"gates": [{"metric": "loss", "at_most": 1}]})
     assert mistake.path == "gates.0.metric"
-    assert mistake.valid == (*SHARES, "log_loss")
+    assert mistake.valid == (*SHARES, "auc", "log_loss", "calibration_error")
 
 
 @pytest.mark.parametrize(
