@@ -39,6 +39,7 @@ class FoldResult:
         repeat, fold: which one it is, each from 1.
         epoch: of the checkpoint that the metrics are of; None for a classical family.
         metrics: of the rows that the fold is measured on, plain names.
+        health: its scores by name, see ``health.scores``; only those that were measured.
     """
 
     step: int
@@ -46,6 +47,7 @@ class FoldResult:
     fold: int
     epoch: int | None
     metrics: dict[str, float]
+    health: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,13 @@ class FoldsOutcome:
         Variance of K-Fold Cross-Validation").
         """
         return {name: float(np.std(values, ddof=1)) for name, values in self._values().items()}
+
+    @property
+    def health(self) -> dict[str, float]:
+        """The mean over the folds of each score that was measured in all of them."""
+        scores = [one.health for one in self.folds]
+        measured = [name for name in scores[0] if all(name in each for each in scores)]
+        return {name: float(np.mean([each[name] for each in scores])) for name in measured}
 
     def _values(self) -> dict[str, list[float]]:
         return {name: [one.metrics[name] for one in self.folds] for name in self.folds[0].metrics}
@@ -178,7 +187,12 @@ def _fit_one(job: FitJob, step: int, done: _Finished, report: Reporter) -> _Fini
     except Stopped as stopped:
         raise Stopped(within.number(stopped.epoch)) from None
     result = FoldResult(
-        step=step, repeat=repeat, fold=fold, epoch=fitted.step, metrics=fitted.metrics
+        step=step,
+        repeat=repeat,
+        fold=fold,
+        epoch=fitted.step,
+        metrics=fitted.metrics,
+        health=fitted.observed.health,
     )
     _say(result, report)
     done = replace(done, parameters=fitted.parameters, folds=(*done.folds, result))

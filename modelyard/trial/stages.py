@@ -156,6 +156,7 @@ def _fit_folds(work: Work, job: FitJob) -> TrialResult:
     wanted = [objective.metric for objective in work.experiment.objective]
     return TrialResult(
         metrics={**found.mean, **{f"{name}_std": spread[name] for name in wanted}},
+        health=found.health,
         outcome={
             **_what(work, job, found.parameters),
             "folds": [asdict(one) for one in found.folds],

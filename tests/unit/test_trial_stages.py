@@ -63,6 +63,8 @@ def test_a_trial_with_folds_is_mean_and_spread(tmp_path: Path) -> None:
     assert trial.metrics["accuracy"] == np.mean(steps)
     assert trial.metrics["accuracy_std"] == np.std(steps, ddof=1)
     assert [one["metrics"]["accuracy"] for one in trial.outcome["folds"]] == steps
+    scores = [one["health"]["health"] for one in trial.outcome["folds"]]
+    assert trial.health["health"] == np.mean(scores)
     assert trial.outcome["family"] == "random-forest"
     assert trial.outcome["parameters"]["n_estimators"] == 3
     assert (trial.model, trial.step) == (None, None)
