@@ -104,7 +104,7 @@ class SweepStudy:
             sampler=make_sampler(
                 experiment.search.sampler, seed=experiment.seed, asked=len(stored)
             ),
-            pruner=make_pruner(experiment.search.pruner, epochs=experiment.trial_epochs),
+            pruner=make_pruner(experiment.search.pruner, steps=experiment.trial_steps),
         )
         self._mirror.add_trials(stored)
         self._copy_sequence(self._storage, self._study, self._mirror._storage, self._mirror)

@@ -75,13 +75,13 @@ def make_sampler(sampler: Sampler, *, seed: int, asked: int) -> samplers.BaseSam
         return make(seed=kept, **{**defaults, **options})
 
 
-def make_pruner(pruner: Pruner, *, epochs: int) -> pruners.BasePruner:
-    """The pruner for trials of at most ``epochs`` steps."""
+def make_pruner(pruner: Pruner, *, steps: int) -> pruners.BasePruner:
+    """The pruner for trials of at most ``steps`` steps."""
     make, defaults = _PRUNERS[pruner.name]
     options = {**defaults, **_named(pruner.options, _PRUNER_ARGUMENTS)}
     if pruner.name == "hyperband":
         # "auto" would wait for the first complete trial before it prunes any.
-        options["max_resource"] = max(epochs, options.get("min_resource", 1))
+        options["max_resource"] = max(steps, options.get("min_resource", 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return make(**options)
