@@ -140,7 +140,10 @@ class Document(Wire):
 
 
 class Started(Wire):
-    """First word of a launch: where it runs and what decides its numbers (T6)."""
+    """First word of a launch: where it runs and what decides its numbers (T6).
+
+    ``plugins`` are those that take part: ``models.NAME`` and its distribution with its version.
+    """
 
     kind: Literal["started"] = "started"
     host: str
@@ -150,6 +153,7 @@ class Started(Wire):
     capability: str
     device: str
     resumed_epoch: int | None = None
+    plugins: dict[str, str] = {}
 
 
 class Phase(Wire):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
 from modelyard.data.source import read
 from modelyard.errors import DataError, Mistake
-from modelyard.evaluate.catalogue import METRICS
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.model import Data, Experiment, Split
-from modelyard.models.families import FAMILIES, choose
+from modelyard.models.families import choose
 from modelyard.models.family import Family
+from modelyard.plugins.loading import PluginError
+from modelyard.sweep.plugged import Plugged, plugged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +27,22 @@ class Look:
         catalogue: families, metrics, and what is known of the data.
         card: the data; None where it couldn't be described.
         mistakes: why not.
+        of_plugins: what is wrong with the plugins that the experiment names.
     """
 
     catalogue: Catalogue
     card: DataCard | None
     mistakes: tuple[Mistake, ...] = ()
+    of_plugins: tuple[Mistake, ...] = ()
 
 
 def look(
-    experiment: Experiment, base: Path, *, at_data: bool = True, own: Family | None = None
+    experiment: Experiment,
+    base: Path,
+    *,
+    at_data: bool = True,
+    own: Family | None = None,
+    raw: Mapping[str, Any] | None = None,
 ) -> Look:
     """Describes an experiment's data and says which family it comes to.
 
@@ -42,20 +51,30 @@ def look(
         base: folder that a relative ``data.source`` starts from.
         at_data: False when the data section has no source to look at.
         own: the family that the user's own code is, where the experiment names such.
+        raw: the file's keys and values, so that paths are the user's.
     """
-    families = FAMILIES if own is None else {**FAMILIES, own.name: own}
-    if not at_data:
-        return Look(catalogue=_catalogue(experiment, families, None), card=None)
+    known = plugged(experiment, raw)
+    if own is not None:
+        known = replace(known, families={**known.families, own.name: own})
+    looked = _look(experiment, known, base) if at_data else _nothing(experiment, known)
+    return replace(looked, of_plugins=known.mistakes)
+
+
+def _nothing(experiment: Experiment, known: Plugged) -> Look:
+    return Look(catalogue=_catalogue(experiment, known, None), card=None)
+
+
+def _look(experiment: Experiment, known: Plugged, base: Path) -> Look:
     try:
         card = describe(experiment.data, base, seed=experiment.seed)
     except DataError as error:
-        return _second_look(experiment, families, base, error)
-    return Look(catalogue=_catalogue(experiment, families, card), card=card)
+        return _second_look(experiment, known, base, error)
+    except PluginError:
+        return _nothing(experiment, known)  # the mistake is told with all others
+    return Look(catalogue=_catalogue(experiment, known, card), card=card)
 
 
-def _second_look(
-    experiment: Experiment, families: Mapping[str, Family], base: Path, error: DataError
-) -> Look:
+def _second_look(experiment: Experiment, known: Plugged, base: Path, error: DataError) -> Look:
     """As much as can be told of data that can't be used as the file says."""
     mistake = Mistake(
         path=error.key,
@@ -67,16 +86,14 @@ def _second_look(
     try:
         table = read(experiment.data.source, base)
     except DataError:
-        return Look(
-            catalogue=_catalogue(experiment, families, None), card=None, mistakes=(mistake,)
-        )
+        return Look(catalogue=_catalogue(experiment, known, None), card=None, mistakes=(mistake,))
     columns = tuple(table.columns)
     try:
         card = describe(_without_unknown(experiment.data, columns), base, seed=experiment.seed)
     except DataError:
         card = None
     catalogue = _catalogue(
-        experiment, families, card, columns=columns, own_target=table.target is not None
+        experiment, known, card, columns=columns, own_target=table.target is not None
     )
     return Look(catalogue=catalogue, card=card, mistakes=(mistake,))
 
@@ -92,19 +109,20 @@ def _without_unknown(data: Data, columns: tuple[str, ...]) -> Data:
 
 def _catalogue(
     experiment: Experiment,
-    families: Mapping[str, Family],
+    known: Plugged,
     card: DataCard | None,
     *,
     columns: tuple[str, ...] | None = None,
     own_target: bool = False,
 ) -> Catalogue:
     named, why = experiment.model.family, ""
-    chosen = named if named in families else None
+    chosen = named if named in known.families else None
     if named == "auto" and card is not None:
         chosen, why = choose(card)
     return Catalogue(
-        families=families,
-        metrics=METRICS,
+        families=known.families,
+        metrics=known.metrics,
+        plugins=known.names,
         columns=columns,
         own_target=own_target,
         kind=card.kind if card else None,

@@ -18,7 +18,7 @@ from modelyard.errors import ExperimentError
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import load
-from modelyard.experiment.model import Experiment
+from modelyard.experiment.model import Experiment, Gate
 from modelyard.experiment.places import absolute
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
@@ -102,8 +102,11 @@ def load_checked(
     elsewhere = is_elsewhere(experiment, on_cluster=on_cluster)
     no_code = [Path(os.path.abspath(file)), Path(absolute(experiment.data.source, base))]
     own = look_at_code(experiment, base, loaded.source.values, no_code)
-    seen = look(experiment, base, at_data=not (unusable or elsewhere), own=own.family)
-    found = check(experiment, seen.catalogue, loaded.source.values)
+    raw = loaded.source.values
+    seen = look(experiment, base, at_data=not (unusable or elsewhere), own=own.family, raw=raw)
+    plugins = {mistake.path for mistake in seen.of_plugins}
+    found = [m for m in check(experiment, seen.catalogue, raw) if m.path not in plugins]
+    found += seen.of_plugins
     told = judged | {mistake.path for mistake in found}
     mistakes = loaded.with_mistakes(
         [*found, *own.mistakes, *(m for m in seen.mistakes if m.path not in told)]
@@ -264,9 +267,15 @@ def describe_parameter(parameter: Parameter) -> str:
 def describe_gates(experiment: Experiment) -> list[str]:
     """Each gate as one sentence part."""
     return [
-        f"{gate.metric} {'at most' if gate.at_least is None else 'at least'} "
-        f"{gate.at_most if gate.at_least is None else gate.at_least:g}"
-        f"{f' with {gate.confidence:.0%} confidence' if gate.confidence else ''}"
+        f"{_condition(gate)}{f' with {gate.confidence:.0%} confidence' if gate.confidence else ''}"
         f"{' (advisory)' if gate.advisory else ''}"
         for gate in experiment.gates
     ]
+
+
+def _condition(gate: Gate) -> str:
+    if gate.plugin is not None:
+        options = ", ".join(f"{name} {value}" for name, value in gate.options.items())
+        return f"{gate.plugin}{f' ({options})' if options else ''}"
+    word, limit = ("most", gate.at_most) if gate.at_least is None else ("least", gate.at_least)
+    return f"{gate.metric} at {word} {limit:g}"

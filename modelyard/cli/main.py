@@ -229,6 +229,14 @@ def data_get(
 
 
 @APP.command()
+def plugins(json_output: Json = False) -> None:
+    """List what other distributions add, and whether it can be used."""
+    from modelyard.cli.plugins import plugins_command
+
+    plugins_command(json_output)
+
+
+@APP.command()
 def migrate() -> None:
     """Bring the stores of this home to the newest schema."""
     from modelyard.cli.steer import migrate_command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.places import NAMED, is_mounted, is_path, set_name
+from modelyard.experiment.places import NAMED, is_mounted, is_path, plugin_name, set_name
 from modelyard.settings import Settings
 
 
@@ -19,10 +19,11 @@ def goes_to_cluster(settings: Settings, on: str | None) -> bool:
 
 def is_elsewhere(experiment: Experiment, *, on_cluster: bool) -> bool:
     """Whether only the prepare stage can look at the data: in a bucket, in the server's store, on
-    a volume that the cluster mounts, or a published set, whose folder is the cluster's there.
+    a volume that the cluster mounts, or a published set or a plugin's, which are the cluster's
+    own there.
     """
     source = experiment.data.source
-    if set_name(source) is not None:
+    if set_name(source) is not None or plugin_name(source) is not None:
         return on_cluster
     if not is_path(source):
         return not source.startswith(NAMED)

@@ -97,3 +97,24 @@ class DownView(Wire):
     """The services that ``modelyard down`` ended."""
 
     ended: tuple[str, ...]
+
+
+class PluginView(Wire):
+    """An installed plugin.
+
+    Args:
+        group: models, datasets, metrics, gates, samplers, distances or hooks.
+        name: as an experiment names it.
+        distribution: that brings it.
+        version: of the distribution.
+        state: ``ready``, ``broken`` (its import raised), ``breaks contract`` or ``clash`` (its
+            name is built in, or another distribution's too).
+        reason: why it can't be used, with its traceback; empty when it is ready.
+    """
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    state: str
+    reason: str = ""

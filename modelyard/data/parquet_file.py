@@ -33,11 +33,21 @@ def read_parquet(path: Path, title: str) -> Table:
         raise DataError(f"{title} is cut short: the end of the Parquet file is missing")
     try:
         with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _refuse_doubles(names, title)
+            _refuse_doubles(file.schema_arrow.names, title)
             cells = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{title} is damaged and can't be read as Parquet: {error}") from error
+    return of_cells(cells, title)
+
+
+def of_cells(cells: pa.Table, title: str) -> Table:
+    """All columns of an Arrow table.
+
+    Raises:
+        DataError: it has no rows, or a column of a type that is no cell's.
+    """
+    names = cells.column_names
+    _refuse_doubles(names, title)
     if cells.num_rows == 0:
         raise DataError(f"{title} has no rows, only {len(names)} columns")
     return Table(

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelyard.data.bundled import PREFIX, read_bundled
 from modelyard.data.table import Table, listed, nearest
 from modelyard.errors import DataError, ModelyardError
-from modelyard.experiment.places import SETS, UPLOADED, is_path, set_name
+from modelyard.experiment.places import SETS, UPLOADED, is_path, plugin_name, set_name
 from modelyard.store.copies import save
 from modelyard.store.disk import writing
 from modelyard.store.manifest import read_manifest
@@ -77,6 +77,10 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
         from modelyard.data.named import read_named
 
         return read_named(name)
+    if (plugin := plugin_name(source)) is not None:
+        from modelyard.data.plugged import read_plugged
+
+        return read_plugged(plugin, read)
     if file is None and not is_path(source):
         raise DataError(
             f"{source} can't be read from here; give sklearn:<name>, a file, or s3://bucket/key, "

@@ -6,9 +6,14 @@ Importing this costs nothing; the arithmetic is in ``metrics.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from modelyard.errors import InputError
+from modelyard.plugins.groups import Group
+from modelyard.plugins.installed import names
+from modelyard.plugins.loading import PluginError, load
 
 Task = Literal["classification", "regression"]
 Goal = Literal["maximize", "minimize"]
@@ -24,6 +29,7 @@ class Metric:
         goal: its good direction.
         bounds: lowest and highest value it can take.
         description: one phrase for lists and tables.
+        function: of a plugin, what computes it, see ``plugged.py``; None of Modelyard's own.
     """
 
     name: str
@@ -31,6 +37,7 @@ class Metric:
     goal: Goal
     bounds: tuple[float, float]
     description: str
+    function: Callable[[Any, Any], float] | None = None
 
     def gain(self, value: float, over: float) -> float:
         """How much better ``value`` is than ``over``, in the metric's own unit."""
@@ -92,9 +99,43 @@ _ALL = (
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
-"""Every metric by name."""
+"""Every metric of Modelyard's own by name; ``metric_named`` knows those of plugins too."""
+
+
+def metric_named(name: str) -> Metric:
+    """A metric by its name.
+
+    Raises:
+        PluginError: no such metric, or one of a plugin that can't be used.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name not in (there := names(Group.METRICS)):
+        raise PluginError(
+            f"there is no metric {name!r} here; there are {', '.join((*METRICS, *there))}. One of "
+            "a plugin has to be installed wherever trials run: on a cluster, in their image"
+        )
+    from modelyard.evaluate.plugged import check_metric
+
+    found: Metric = load(Group.METRICS, name, check_metric)
+    return found
+
+
+def metric_for(name: str, task: Task) -> Metric:
+    """A metric that can be computed for a task.
+
+    Raises:
+        InputError: there is none of that name, or it is for another task.
+    """
+    metric = metric_named(name)
+    if task not in metric.tasks:
+        raise InputError(
+            f"the metric {name} can't be computed for {task}; valid are "
+            f"{', '.join(metrics_for(task))}"
+        )
+    return metric
 
 
 def metrics_for(task: Task) -> tuple[str, ...]:
-    """Names of the metrics of a task."""
+    """Names of Modelyard's own metrics of a task."""
     return tuple(name for name, metric in METRICS.items() if task in metric.tasks)

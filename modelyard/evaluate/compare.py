@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.data.card import ColumnCard, DataCard
 from modelyard.data.rows import Rows
 from modelyard.errors import ModelyardError
-from modelyard.evaluate.catalogue import METRICS
+from modelyard.evaluate.catalogue import metric_named
 from modelyard.evaluate.metrics import compute
 from modelyard.models.estimator import Array
 from modelyard.models.packed import PackedModelError, Predictor
@@ -58,10 +58,10 @@ def compare(
             the metric says nothing of these rows.
     """
     output = _aligned(champion, rows, card)
-    metrics = compute(card.task, truth, output)
+    metrics = compute(card.task, truth, output, also=(metric,))
     if metric not in candidate or metric not in metrics:
         raise NotComparable(f"the champion can't be compared: these rows have no {metric}")
-    gap = METRICS[metric].gain(candidate[metric], metrics[metric])
+    gap = metric_named(metric).gain(candidate[metric], metrics[metric])
     return Comparison(metrics=metrics, metric=metric, gap=gap)
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard.api import GateView
-from modelyard.data.card import DataCard
 from modelyard.errors import InputError
 from modelyard.evaluate.bootstrap import Side, bound
-from modelyard.evaluate.catalogue import metrics_for
+from modelyard.evaluate.catalogue import metric_for
 from modelyard.evaluate.metrics import measure
+from modelyard.evaluate.plugged import Evidence, judged
 from modelyard.experiment.model import Gate
-from modelyard.models.estimator import Array
 
 
-def judge(
-    gates: Iterable[Gate], truth: Array, output: Array, card: DataCard, seed: int
-) -> tuple[GateView, ...]:
+def judge(gates: Iterable[Gate], evidence: Evidence, seed: int) -> tuple[GateView, ...]:
     """Hold each gate against the rows.
 
     With ``confidence`` the one-sided bootstrap bound on the unfavourable side must pass, else
@@ -24,27 +21,39 @@ def judge(
 
     Args:
         gates: of the experiment.
-        truth: (n,) class indices or values of the test split.
-        output: (n, classes) probabilities or (n,) values.
-        card: of the data; its task says which metrics there are.
+        evidence: the model on the test split.
         seed: of the bootstrap; equal seeds give equal verdicts.
 
     Raises:
-        InputError: a metric that the task lacks, or a slice, which is not supported yet.
+        InputError: a metric that the task lacks, a slice, which is not supported yet, or a
+            plugin that can't be used.
     """
-    return tuple(_judge(gate, truth, output, card, seed) for gate in gates)
+    return tuple(
+        _judge(gate, gate.metric, evidence, seed)
+        if gate.metric is not None
+        else _of_plugin(gate, evidence)
+        for gate in gates
+    )
 
 
-def _judge(gate: Gate, truth: Array, output: Array, card: DataCard, seed: int) -> GateView:
-    valid = metrics_for(card.task)
-    if gate.metric not in valid:
-        raise InputError(
-            f"gates: there is no metric {gate.metric!r} for {card.task}; "
-            f"valid are {', '.join(valid)}"
-        )
+def _of_plugin(gate: Gate, evidence: Evidence) -> GateView:
+    assert gate.plugin is not None  # the model asks for a metric or a plugin
+    verdict = judged(gate.plugin, gate.options, evidence)
+    return GateView(
+        metric=gate.plugin,
+        relation=verdict.relation,
+        limit=verdict.limit,
+        value=verdict.value,
+        advisory=gate.advisory,
+        passed=verdict.passed,
+    )
+
+
+def _judge(gate: Gate, name: str, evidence: Evidence, seed: int) -> GateView:
+    metric_for(name, evidence.card.task)
     if gate.slice is not None:
         raise InputError(f"gates: slice ({gate.slice!r}) is not supported yet; leave it out")
-    metric = measure(gate.metric, truth, output)
+    metric = measure(name, evidence.truth, evidence.output)
     at_least = gate.at_least is not None
     limit = gate.at_least if gate.at_least is not None else gate.at_most
     assert limit is not None  # the model asks for exactly one of them
@@ -53,7 +62,7 @@ def _judge(gate: Gate, truth: Array, output: Array, card: DataCard, seed: int) -
         side: Side = "lower" if at_least else "upper"
         held = bound(metric, side=side, confidence=gate.confidence, seed=seed)
     return GateView(
-        metric=gate.metric,
+        metric=name,
         relation="at_least" if at_least else "at_most",
         limit=limit,
         value=value,

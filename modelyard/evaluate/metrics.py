@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from modelyard.evaluate.catalogue import Task, metrics_for
+from modelyard.evaluate.catalogue import METRICS, Task, metric_named, metrics_for
 from modelyard.evaluate.measured import Measured
+from modelyard.evaluate.plugged import PluggedMetric
 from modelyard.evaluate.proportions import f1_bounds, wilson
 from modelyard.evaluate.ranking import Auc
 from modelyard.evaluate.sums import macro_metrics, row_sums
@@ -22,14 +24,23 @@ def measure(metric: str, truth: Array, output: Array) -> Measured:
     """A metric over given rows, for its value and its bounds.
 
     Args:
-        metric: a key of ``catalogue.METRICS`` that suits the output.
+        metric: a name of the catalogue, or of a plugin, that suits the output.
         truth: (n,) class indices or values.
         output: (n, classes) probabilities or (n,) values.
     """
+    if metric not in METRICS:
+        return PluggedMetric(metric_named(metric), truth, output)
     return Auc(truth, output) if metric == RANKED else row_sums(metric, truth, output)
 
 
-def compute(task: Task, truth: Array, output: Array, *, ranked: bool = True) -> dict[str, float]:
+def compute(
+    task: Task,
+    truth: Array,
+    output: Array,
+    *,
+    ranked: bool = True,
+    also: Iterable[str] = (),
+) -> dict[str, float]:
     """Every metric of the task; equal to scikit-learn's of the same names.
 
     Precision, recall and f1 are means over the classes that occur in truth or prediction, a
@@ -41,10 +52,19 @@ def compute(task: Task, truth: Array, output: Array, *, ranked: bool = True) -> 
         truth: (n,) int64 class indices, or float64 values; n at least 1.
         output: (n, classes) probabilities, or (n,) values.
         ranked: with ``auc``.
+        also: names that are wanted; those of plugins are computed too.
 
     Returns:
         By name, in the catalogue's order.
+
+    Raises:
+        PluginError: a plugin's metric isn't installed, or can't be computed.
     """
+    plugged = {name: measure(name, truth, output).value for name in also if name not in METRICS}
+    return {**_own(task, truth, output, ranked=ranked), **plugged}
+
+
+def _own(task: Task, truth: Array, output: Array, *, ranked: bool) -> dict[str, float]:
     if task == "regression":
         return {name: row_sums(name, truth, output).value for name in metrics_for(task)}
     by_class = macro_metrics(confusion(truth, output))

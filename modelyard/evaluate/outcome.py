@@ -10,6 +10,7 @@ from modelyard.data.rows import Rows
 from modelyard.evaluate.compare import NotComparable, compare
 from modelyard.evaluate.gates import judge
 from modelyard.evaluate.metrics import compute, confusion, per_class
+from modelyard.evaluate.plugged import Evidence
 from modelyard.experiment.model import Experiment
 from modelyard.models.estimator import Array
 from modelyard.models.packed import Predictor
@@ -54,8 +55,9 @@ def evaluate(
         InputError: a gate's metric doesn't fit the task.
     """
     output = model.predict(rows).output
-    metrics = compute(card.task, truth, output)
-    gates = judge(experiment.gates, truth, output, card, experiment.seed)
+    metrics = compute(card.task, truth, output, also=experiment.measured)
+    evidence = Evidence(truth=truth, output=output, rows=rows, card=card, metrics=metrics)
+    gates = judge(experiment.gates, evidence, experiment.seed)
     matrix = confusion(truth, output) if card.task == "classification" else None
     outcome: dict[str, Any] = {
         "rows": len(truth),

@@ -6,7 +6,7 @@ The callers fill it, from rooms that this one doesn't import.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelyard.contract import Scalar
@@ -107,6 +107,8 @@ class Catalogue:
         task: ``classification`` or ``regression``; None where it couldn't be told.
         chosen: the family that the experiment comes to; None where that can't be told.
         why: the reason, when it was chosen automatically.
+        plugins: names of the installed plugins by group, such as ``models``; their families and
+            metrics are among the others only where the experiment names them.
     """
 
     families: Mapping[str, Family]
@@ -117,6 +119,7 @@ class Catalogue:
     task: str | None = None
     chosen: str | None = None
     why: str = ""
+    plugins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def family(self) -> Family | None:
@@ -125,17 +128,19 @@ class Catalogue:
 
     def fitting(self) -> tuple[str, ...]:
         """Names of the families that take this data, as far as it is known."""
-        return tuple(
+        known = [
             name
             for name, family in self.families.items()
             if (self.kind is None or self.kind in family.kinds)
             and (self.task is None or self.task in family.tasks)
-        )
+        ]
+        return (*known, *(n for n in self.plugins.get("models", ()) if n not in self.families))
 
     def metrics_for_task(self) -> tuple[str, ...]:
         """Names of the metrics that can be computed, as far as the task is known."""
-        return tuple(
+        known = [
             name
             for name, metric in self.metrics.items()
             if self.task is None or self.task in metric.tasks
-        )
+        ]
+        return (*known, *(n for n in self.plugins.get("metrics", ()) if n not in self.metrics))

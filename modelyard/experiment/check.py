@@ -13,6 +13,7 @@ from modelyard.experiment.rules.cluster import check_cluster
 from modelyard.experiment.rules.columns import check_columns
 from modelyard.experiment.rules.family import check_family
 from modelyard.experiment.rules.metrics import check_metrics
+from modelyard.experiment.rules.plugins import check_plugins
 from modelyard.experiment.rules.search import check_search
 from modelyard.experiment.rules.space import check_space
 from modelyard.experiment.rules.training import check_training
@@ -24,6 +25,7 @@ RULES = (
     check_metrics,
     check_search,
     check_space,
+    check_plugins,
     check_cluster,
 )
 """In the order in which their mistakes are told where no file gives one."""

@@ -68,7 +68,7 @@ class Data(Section):
         min_length=1,
         description="sklearn:digits and its like, a published set (mnist, kepler …), a CSV, "
         "Parquet or NPZ file or a folder of pictures or texts, relative to the experiment "
-        "file; or s3://bucket/key of such a file.",
+        "file; s3://bucket/key of such a file; or an installed plugin's, plugin:NAME.",
     )
     kind: Literal["table", "image", "text"] | None = Field(
         None, description="table, image or text; found when left out."
@@ -132,9 +132,11 @@ class Budget(Section):
 
 
 class Gate(Section):
-    """A condition on the test split that the model must meet before it may serve."""
+    """A condition on the test split that the model must meet before it may serve: a bound of a
+    metric, or a plugin's own judgement.
+    """
 
-    metric: str = Field(description="Name of the metric.")
+    metric: str | None = Field(None, description="Name of the metric.")
     at_least: float | None = Field(None, description="Lowest value that passes.")
     at_most: float | None = Field(None, description="Highest value that passes, for errors.")
     confidence: float | None = Field(
@@ -145,13 +147,29 @@ class Gate(Section):
         "not just the value.",
     )
     slice: str | None = Field(None, description="Rows to judge by, as a condition.")
+    plugin: str | None = Field(
+        None, description="Name of an installed plugin that judges, instead of a metric."
+    )
+    options: dict[str, Scalar] = Field({}, description="The plugin's own options.")
     advisory: bool = Field(False, description="Said, but refuses nothing.")
 
     @model_validator(mode="after")
     def _one_bound(self) -> Gate:
+        if (self.metric is None) == (self.plugin is None):
+            raise ValueError("give exactly one of metric and plugin")
+        if self.plugin is not None:
+            of_metrics = {"at_least", "at_most", "confidence", "slice"}
+            if given := sorted(of_metrics & self.model_fields_set - self._left_empty()):
+                raise ValueError(f"{given[0]} belongs to a metric; a plugin takes options")
+            return self
+        if self.options:
+            raise ValueError("options belong to a plugin, not to a metric")
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give exactly one of at_least and at_most")
         return self
+
+    def _left_empty(self) -> set[str]:
+        return {name for name in type(self).model_fields if getattr(self, name) is None}
 
 
 class Register(Section):
@@ -249,6 +267,12 @@ class Experiment(Section):
     def trial_steps(self) -> int:
         """Steps that a trial reports: its folds and repeats where it has such, else its epochs."""
         return self.data.fits if self.data.fits > 1 else self.trial_epochs
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Every metric that the file names, of objectives and gates, once."""
+        of_gates = (gate.metric for gate in self.gates if gate.metric is not None)
+        return tuple(dict.fromkeys((*(o.metric for o in self.objective), *of_gates)))
 
     def to_document(self) -> dict[str, Any]:
         """The experiment as JSON with every default filled in, by the file's own keys."""

@@ -1,4 +1,4 @@
-"""Where ``data.source`` points: into a bucket, the server's store, a volume, or a file's path."""
+"""Where ``data.source`` points: a bucket, the server's store, a volume, a plugin, a file's path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 NAMED = "sklearn:"
 UPLOADED = "upload:"
+PLUGIN = "plugin:"
 
 SETS = (
     "mnist",
@@ -31,9 +32,14 @@ def set_name(source: str) -> str | None:
     return name if name in SETS else None
 
 
+def plugin_name(value: str) -> str | None:
+    """The plugin that a value means; None where it is something else."""
+    return value.removeprefix(PLUGIN) if value.startswith(PLUGIN) else None
+
+
 def is_path(source: str) -> bool:
     """Whether a source names a file or a folder by its path."""
-    named = source.startswith((NAMED, UPLOADED)) or set_name(source) is not None
+    named = source.startswith((NAMED, UPLOADED, PLUGIN)) or set_name(source) is not None
     return "://" not in source and not named
 
 

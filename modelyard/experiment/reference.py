@@ -22,6 +22,7 @@ from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Paramet
 from modelyard.experiment.section import Section
 from modelyard.experiment.space import SEARCHABLE
 from modelyard.experiment.support import later_values
+from modelyard.experiment.training import HookUse
 
 HEAD = """\
 # The experiment file
@@ -77,7 +78,8 @@ LIMITS = """\
 def reference() -> str:
     """The page as Markdown."""
     sections = list(_sections("", Experiment))
-    sections += list(_sections("objective", Objective)) + list(_sections("gates.*", Gate))
+    for path, section in (("objective", Objective), ("gates.*", Gate), ("train.hooks.*", HookUse)):
+        sections += _sections(path, section)
     return "\n".join([HEAD, *sections]).rstrip() + "\n"
 
 
@@ -87,7 +89,7 @@ def _sections(path: str, section: type[Section]) -> Iterator[str]:
     inner = {key: section_in(field.annotation) for key, field in fields.items()}
     yield _section(path, section, fields)
     for key, child in inner.items():
-        if child is None or child in (Objective, Gate):
+        if child is None or child in (Objective, Gate, HookUse):
             continue
         below = f"{path}.{key}".lstrip(".")
         yield from _sections(f"{below}.NAME" if child in (Parameter, EnvSecret) else below, child)

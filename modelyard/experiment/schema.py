@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import PLUGIN
 from modelyard.experiment.rules.search import BOUNDS, SCHEDULE_OPTIONS, SEQUENCES
 from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS
 
@@ -20,6 +21,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "Modelyard experiment"
 
 _TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
+
+_SCALARS: Schema = {"type": ["string", "number", "boolean", "null"]}
+
+_OWN_OPTIONS: Schema = {
+    "description": "The same options, under a key of their own.",
+    "type": "object",
+    "additionalProperties": _SCALARS,
+}
 
 _OPTIONS: Mapping[str, Mapping[str, Mapping[str, type]]] = {
     "Sampler": SAMPLER_OPTIONS,
@@ -36,7 +45,9 @@ def experiment_schema() -> Schema:
     schema = {"$schema": DIALECT, **_without_titles(generated), "title": TITLE}
     for name, table in _OPTIONS.items():
         definitions[name] = _with_options(definitions[name], table)
-    for name, key in (("Model", "family"), ("Mode", "name")):
+    definitions["Sampler"]["anyOf"] += _plugged()
+    definitions["HookUse"]["additionalProperties"] = _SCALARS
+    for name, key in (("Model", "family"), ("Mode", "name"), ("HookUse", "name")):
         definitions[name] = _or_short(definitions[name], key)
     definitions["Parameter"] = _or_list(definitions["Parameter"])
     schema["properties"]["objective"] = _or_single(schema["properties"]["objective"])
@@ -80,6 +91,20 @@ def _with_options(section: Schema, table: Mapping[str, Mapping[str, type]]) -> S
             *(_named(n, options, name, required=n != default) for n, options in table.items()),
         ],
     }
+
+
+def _plugged() -> list[Schema]:
+    """A plugin's name, or a mapping with options that only the plugin knows."""
+    name = {"type": "string", "pattern": f"^{PLUGIN}.+", "description": "An installed plugin."}
+    return [
+        name,
+        {
+            "type": "object",
+            "properties": {"name": name, "options": _OWN_OPTIONS},
+            "required": ["name"],
+            "additionalProperties": _SCALARS,
+        },
+    ]
 
 
 def _named(name: str, options: Mapping[str, type], field: Schema, *, required: bool) -> Schema:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from modelyard.contract import Scalar
+from modelyard.experiment.places import PLUGIN, plugin_name
 from modelyard.experiment.section import Section
 
 SAMPLER_OPTIONS: dict[str, dict[str, type]] = {
@@ -43,10 +44,20 @@ class Sampler(Section):
     short: ClassVar[str | None] = "name"
     rest: ClassVar[str | None] = "options"
 
-    name: Literal["tpe", "random", "grid", "cmaes", "gp", "nsgaii", "qmc"] = Field(
-        "tpe", description="tpe, random, grid, cmaes, gp, nsgaii or qmc."
+    name: (
+        Literal["tpe", "random", "grid", "cmaes", "gp", "nsgaii", "qmc"]
+        | Annotated[str, Field(pattern=rf"^{PLUGIN}.+")]
+    ) = Field(
+        "tpe",
+        description="tpe, random, grid, cmaes, gp, nsgaii or qmc; or an installed plugin's, "
+        "plugin:NAME.",
     )
     options: dict[str, Scalar] = Field({}, description="The sampler's own options.")
+
+    @property
+    def plugin(self) -> str | None:
+        """The plugin that is meant; None for one of Modelyard's own."""
+        return plugin_name(self.name)
 
 
 class Pruner(Section):

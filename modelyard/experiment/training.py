@@ -44,6 +44,16 @@ class Augment(Section):
     )
 
 
+class HookUse(Section):
+    """A plugin that looks into the fit of a network. A bare name stands for its defaults."""
+
+    short: ClassVar[str | None] = "name"
+    rest: ClassVar[str | None] = "options"
+
+    name: str = Field(description="Name of an installed plugin.")
+    options: dict[str, Scalar] = Field({}, description="The plugin's own options.")
+
+
 class Train(Section):
     """How a network is fitted. Classical families take no notice of it."""
 
@@ -91,4 +101,7 @@ class Train(Section):
     compile: bool = Field(False, description="Compile the network.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU where there is one and resources.gpus isn't 0."
+    )
+    hooks: tuple[HookUse, ...] = Field(
+        (), strict=False, description="Plugins that look into the fit, in their order."
     )

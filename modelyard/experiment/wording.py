@@ -142,6 +142,9 @@ def _valid(group: Sequence[ErrorDetails], annotation: Any) -> tuple[str, ...]:
 
 
 def _message(found: Place, group: Sequence[ErrorDetails], value: str) -> str:
+    if any(error["type"] == "literal_error" for error in group):
+        # Beside the values that are listed, a form that is taken too is no help.
+        group = [error for error in group if error["type"] != "string_pattern_mismatch"]
     types = {error["type"] for error in group}
     first = group[0]
     if found.value is None and types <= _KINDS.keys() | {"literal_error"}:

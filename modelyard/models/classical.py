@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,7 +12,9 @@ import numpy as np
 
 from modelyard.contract import Scalar
 from modelyard.models.estimator import TREES, Array
-from modelyard.models.family import Task
+from modelyard.models.families import FAMILIES, family_named
+from modelyard.models.family import Family, Task
+from modelyard.plugins.loading import guarded
 
 TRUSTED = (
     "sklearn.tree._tree.Tree",
@@ -25,11 +27,13 @@ def build_classical(family: str, parameters: Mapping[str, Scalar], task: Task, s
     """An unfitted scikit-learn model.
 
     Args:
-        family: ``random-forest`` or ``gradient-boosting``.
+        family: ``random-forest``, ``gradient-boosting``, or a plugin's name.
         parameters: every parameter of the family.
         task: what it is to learn.
         seed: of bootstrap samples and feature choices.
     """
+    if family not in FAMILIES:
+        return _plugged(family_named(family), parameters, task, seed)
     # Importing scikit-learn's ensembles takes seconds that a network's trial must not pay.
     from sklearn import ensemble
 
@@ -44,6 +48,16 @@ def build_classical(family: str, parameters: Mapping[str, Scalar], task: Task, s
         # Its own early stopping would hold out rows of the training split.
         given["early_stopping"] = False
     return getattr(ensemble, names[family, task])(random_state=seed, **given)
+
+
+def _plugged(family: Family, parameters: Mapping[str, Scalar], task: Task, seed: int) -> Any:
+    assert family.build is not None, family.name
+    with guarded(f"the model {family.name}", f"be built for {task}"):
+        model = family.build(task=task, seed=seed, **parameters)
+        wanted = ("fit", "predict_proba" if task == "classification" else "predict")
+        if lacking := [name for name in wanted if not callable(getattr(model, name, None))]:
+            raise TypeError(f"build gives a {type(model).__name__} without {', '.join(lacking)}")
+    return model
 
 
 class ClassicalEstimator:
@@ -85,8 +99,13 @@ def flatten(features: Array) -> Array:
     return features.reshape(len(features), -1)
 
 
-def load_classical(file: Path, classes: int) -> ClassicalEstimator:
+def load_classical(file: Path, classes: int, trusted: Sequence[str] = ()) -> ClassicalEstimator:
     """The estimator that was saved to ``file``.
+
+    Args:
+        file: of skops.
+        classes: number of the card's classes, 0 for a regression.
+        trusted: types of a plugin's own that it may consist of.
 
     Raises:
         ValueError: no skops file, or one that holds types beyond ``TRUSTED``.
@@ -95,7 +114,7 @@ def load_classical(file: Path, classes: int) -> ClassicalEstimator:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        model = io.load(file, trusted=list(TRUSTED))
+        model = io.load(file, trusted=[*TRUSTED, *trusted])
     except UntrustedTypesFoundException as error:
         raise ValueError(f"{file.name} holds types that are not trusted: {error}") from None
     except (BadZipFile, KeyError, TypeError) as error:

@@ -15,8 +15,12 @@ from modelyard.experiment.model import Experiment
 from modelyard.models.family import Family
 from modelyard.models.networks import CNN, MLP, RESNET
 from modelyard.models.own import own_family
+from modelyard.models.plugged import plugged_family
 from modelyard.models.text_families import GRU, LSTM, TRANSFORMER
 from modelyard.models.trees import GRADIENT_BOOSTING, RANDOM_FOREST
+from modelyard.plugins.groups import Group
+from modelyard.plugins.installed import names
+from modelyard.plugins.loading import PluginError
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
@@ -33,7 +37,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         )
     }
 )
-"""Every family by name."""
+"""Every family of Modelyard's own by name; ``family_named`` knows those of plugins too."""
 
 FEW_ROWS = 500
 """Below this many rows averaged trees (bagging) are preferred to boosted ones, which overfit."""
@@ -119,11 +123,10 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
         return choose(card)[0]
     if Reference.of(name) is not None:
         return name
-    if name not in FAMILIES:
-        raise InputError(
-            f"model.family: there is no family {name!r}; valid are auto, {', '.join(FAMILIES)}"
-        )
-    family = FAMILIES[name]
+    try:
+        family = family_named(name)
+    except PluginError as error:
+        raise InputError(f"model.family: {error}") from error
     if card.kind not in family.kinds or card.task not in family.tasks:
         fitting = [
             f.name for f in FAMILIES.values() if card.kind in f.kinds and card.task in f.tasks
@@ -139,6 +142,15 @@ def family_named(name: str) -> Family:
     """A family by its name; of own code, whose class isn't looked at, without its parameters.
 
     Raises:
-        KeyError: no such family.
+        PluginError: no such family, or one of a plugin that can't be used.
     """
-    return FAMILIES[name] if Reference.of(name) is None else own_family(name)
+    if Reference.of(name) is not None:
+        return own_family(name)
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name not in (there := names(Group.MODELS)):
+        raise PluginError(
+            f"there is no family {name!r} here; there are auto, {', '.join((*FAMILIES, *there))}. "
+            "One of a plugin has to be installed wherever trials run: on a cluster, in their image"
+        )
+    return plugged_family(name)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from modelyard.contract import Scalar
 from modelyard.errors import InputError
 from modelyard.experiment.search import Parameter
+from modelyard.plugins.groups import Group
+from modelyard.plugins.installed import names
 
 Kind = Literal["table", "image", "text"]
 Task = Literal["classification", "regression"]
@@ -28,6 +30,7 @@ class FamilyParameter:
         optional: None is a value too.
         required: there is no default; the file or the sampler has to give a value.
         opaque: the default is the code's own affair: it is built without the parameter.
+        plugin: its values are the names of installed plugins of this group.
         description: one phrase, for lists and for the schema.
     """
 
@@ -39,6 +42,7 @@ class FamilyParameter:
     optional: bool = False
     required: bool = False
     opaque: bool = False
+    plugin: Group | None = None
     description: str
 
     def problem(self, value: Scalar) -> str | None:
@@ -48,6 +52,9 @@ class FamilyParameter:
         kinds = (int, float) if self.type is float else (self.type,)
         if self.type is not object and type(value) not in kinds:
             return f"{value!r} is no {self.type.__name__}"
+        if self.plugin is not None and value not in names(self.plugin):
+            there = ", ".join(names(self.plugin)) or "none"
+            return f"{value!r} is no installed {self.plugin.one}; there are {there}"
         if self.choices is not None and value not in self.choices:
             return f"{value!r} is none of {', '.join(map(str, self.choices))}"
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -75,6 +82,10 @@ class Family:
         encoding: those of its parameters that say how examples are encoded: ``Preprocessor.fit``
             takes them, and the model itself doesn't.
         description: one phrase for lists.
+        build: of a plugin, how a model of it is made, see ``models/plugged.py``; None of a
+            family of Modelyard's own.
+        trusted: of a plugin, the types of its own that a classical model consists of, as skops
+            names them: ``package.module.Class``.
     """
 
     name: str
@@ -86,6 +97,8 @@ class Family:
     unread: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
     description: str
+    build: Callable[..., Any] | None = None
+    trusted: tuple[str, ...] = ()
 
     def complete(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Every parameter's value: the given ones, defaults for the others where they are known.

@@ -17,12 +17,14 @@ from modelyard.code.importing import Code
 from modelyard.contract import Scalar
 from modelyard.models.cnn import Cnn
 from modelyard.models.estimator import WEIGHTS, Array
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import family_named
+from modelyard.models.family import Family
 from modelyard.models.mlp import Mlp
 from modelyard.models.own_network import build_own
 from modelyard.models.recurrent import Recurrent
 from modelyard.models.resnet import ResNet
 from modelyard.models.transformer import Transformer
+from modelyard.plugins.loading import guarded
 
 MODULES: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
@@ -96,7 +98,7 @@ def build_module(
     """A fresh module; its weights are drawn from torch's global generator.
 
     Args:
-        family: a key of ``MODULES``, or ``file.py:Class``.
+        family: a key of ``MODULES``, a plugin's name, or ``file.py:Class``.
         parameters: every parameter of the family.
         shape: what it takes and gives.
         dropout: share of activations dropped in training; an own class has its own.
@@ -104,10 +106,31 @@ def build_module(
     """
     if code is not None:
         return build_own(family, parameters, inputs=shape.inputs, outputs=shape.outputs, code=code)
-    encoding = FAMILIES[family].encoding
-    own = {name: value for name, value in parameters.items() if name not in encoding}
+    known = family_named(family)
+    own = {name: value for name, value in parameters.items() if name not in known.encoding}
     ids = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}
+    if family not in MODULES:
+        return build_plugged(known, {**own, **ids}, shape)
     return MODULES[family](shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **ids, **own)
+
+
+def build_plugged(family: Family, parameters: Mapping[str, Scalar], shape: Shape) -> nn.Module:
+    """A fresh module of a plugin's family.
+
+    Args:
+        family: of a plugin.
+        parameters: that the module takes.
+        shape: what it takes and gives.
+
+    Raises:
+        PluginError: it can't be built, or is no module.
+    """
+    assert family.build is not None, family.name
+    with guarded(f"the model {family.name}", f"be built for {shape.inputs}"):
+        module = family.build(inputs=shape.inputs, outputs=shape.outputs, **parameters)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"build gives a {type(module).__name__}, not a torch.nn.Module")
+    return module
 
 
 class NetworkEstimator:
@@ -183,16 +206,16 @@ def load_network(
         ValueError: the file is no safetensors file, or its tensors don't fit the module.
         Exception: whatever own code raises while it is built.
     """
-    if code is None:
+    if code is None and family in MODULES:
         with torch.device("meta"):
             module = build_module(family, parameters, shape, dropout=0.0)
     else:
-        # What an own class computes for itself, and keeps in no state_dict, has to be there.
+        # What a class of others computes for itself, and keeps in no state_dict, has to be there.
         with torch.random.fork_rng(devices=[]):
             module = build_module(family, parameters, shape, dropout=0.0, code=code)
     try:
         weights = safetensors.torch.load_file(file)
-        module.load_state_dict(weights, strict=True, assign=code is None)
+        module.load_state_dict(weights, strict=True, assign=code is None and family in MODULES)
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise ValueError(
             f"{file.name} doesn't hold the weights of this {family}: {error}"

@@ -32,7 +32,9 @@ from modelyard.data.rows import Rows
 from modelyard.errors import DigestMismatch, ModelyardError
 from modelyard.models.classical import load_classical
 from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import family_named
+from modelyard.models.needed import Needed, check_needed, needed_by
+from modelyard.plugins.loading import PluginError
 from modelyard.store.manifest import digest_file
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class _Description(BaseModel):
     file: Literal["weights.safetensors", "model.skops"]
     blake3: str
     code: str | None = None
+    plugins: tuple[Needed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +169,12 @@ def pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = estimator.save(folder)
+    known = None if code else family_named(family)
+    complete = dict(parameters) if known is None else known.complete(parameters)
     description = {
         "format": 1,
         "family": family,
-        "parameters": dict(parameters) if code else FAMILIES[family].complete(parameters),
+        "parameters": complete,
         "network": estimator.shape_json(),
         "card": card.model_dump(mode="json"),
         "preprocessor": preprocessor.to_json(),
@@ -177,6 +182,8 @@ def pack(
         "blake3": digest_file(file),
         "code": None if code is None else code.digest,
     }
+    if known is not None and (plugins := needed_by(known, complete)):
+        description["plugins"] = [plugin.model_dump(mode="json") for plugin in plugins]
     if code is not None:
         shutil.copyfile(code.archive, folder / ARCHIVE)
     text = json.dumps(description, indent=1, allow_nan=False)
@@ -191,6 +198,8 @@ def load(folder: Path) -> Predictor:
         DigestMismatch: the weights, or the code, are not those that were packed.
     """
     description = _describe(folder)
+    if lacking := check_needed(description.plugins):
+        raise PackedModelError(f"the model in {folder} can't be loaded here: {lacking}")
     file = folder / description.file
     _hold_against(file, description.blake3)
     if description.code is not None:
@@ -204,8 +213,17 @@ def load(folder: Path) -> Predictor:
             preprocessor=Preprocessor.from_json(description.preprocessor),
             estimator=_estimator(file, description, card),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, PluginError) as error:
         raise PackedModelError(f"the packed model in {folder} can't be used: {error}") from error
+
+
+def needed_plugins(folder: Path) -> tuple[Needed, ...]:
+    """The plugins that the model in a folder can't be loaded without.
+
+    Raises:
+        PackedModelError: there is none, or its description is damaged.
+    """
+    return _describe(folder).plugins
 
 
 def _describe(folder: Path) -> _Description:
@@ -230,14 +248,12 @@ def _hold_against(file: Path, digest: str) -> None:
 def _estimator(file: Path, description: _Description, card: DataCard) -> Estimator:
     if Reference.of(description.family) is not None:
         return _own_estimator(file, description)
-    family = FAMILIES.get(description.family)
-    if family is None:
-        raise ValueError(f"there is no family {description.family!r}; {', '.join(FAMILIES)} are")
+    family = family_named(description.family)
     expected = WEIGHTS if family.network else TREES
     if file.name != expected:
         raise ValueError(f"a {family.name} lies in {expected}, not in {file.name}")
     if not family.network:
-        return load_classical(file, len(card.classes))
+        return load_classical(file, len(card.classes), family.trusted)
     # Importing torch takes seconds and 200 MB that a server of trees must not pay.
     from modelyard.models.network import load_network
 

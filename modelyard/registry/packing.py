@@ -13,6 +13,7 @@ from typing import Any
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
 from modelyard.data.rows import Rows
+from modelyard.models.packed import needed_plugins
 from modelyard.registry import signature
 from modelyard.registry.tracking import SWEEP, Tracking
 from modelyard.store.manifest import MANIFEST, read_manifest
@@ -88,13 +89,18 @@ def _save(built: Path, packed: Path, card: DataCard, rows: Rows, *, run: str, lo
         signature=signature.model_signature(card, rows),
         input_example=signature.input_example(rows),
         # Given, MLflow doesn't load the model in a new process to find them out.
-        pip_requirements=requirements(),
+        pip_requirements=[*requirements(), *_of_plugins(packed)],
     )
 
 
 def requirements() -> list[str]:
     """What loading a version needs, pinned to what is installed, without local build tags."""
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIRED]
+
+
+def _of_plugins(packed: Path) -> list[str]:
+    """The distributions of the plugins that the model can't be loaded without."""
+    return sorted({f"{p.distribution}=={p.version}" for p in needed_plugins(packed)})
 
 
 def digest(files: Mapping[str, str]) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator
 
 from modelyard.api import SweepState, TrialState
 from modelyard.code.sending import DIFF, DIFF_TAG
-from modelyard.contract import Metrics, Scalar, Stage, TrialResult
+from modelyard.contract import Metrics, Scalar, Stage, Started, TrialResult
 from modelyard.errors import DigestMismatch
 from modelyard.evaluate.predictions import FILE as PREDICTIONS
+from modelyard.experiment.places import plugin_name
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
+from modelyard.plugins.groups import Group
+from modelyard.plugins.installed import named
 from modelyard.registry.tracking import Point, RunStatus, Tracking
 from modelyard.store.store import join, store_for
 
@@ -52,21 +55,23 @@ class Runs:
         self._states: dict[str, SweepState] = {}
 
     def add_events(self, sweep: str, task: str, events: Iterable[EventRow]) -> None:
-        """Write the metrics of one task's events, in their order; other kinds are not for MLflow.
+        """Write the metrics of one task's events, in their order, and the plugins that took part.
 
         Steps of trials go to the trial's run, those of stages to the sweep's.
         """
         events = list(events)
-        points = list(_points(task, events))
-        if not points:
+        points, tags = list(_points(task, events)), _plugin_tags(events)
+        if not points and not tags:
             return
         row = self._journal.sweep(sweep)
         if task == Stage.EVALUATE:
             self._keep_predictions(row, events)
         if task.isdecimal():
-            run = self._child(row, int(task), at=points[0].at)
+            run = self._child(row, int(task), at=events[0].received_at)
         else:
             run = self._parent(row)
+        if tags:
+            self._tracking.log(run, tags=tags)
         self._log_new(run, points)
 
     def end_trial(self, row: TrialRow) -> None:
@@ -224,7 +229,7 @@ def sweep_tags(sweep: SweepRow) -> dict[str, str]:
     search = sweep.experiment["search"]
     tags = {
         "modelyard.name": sweep.name,
-        "modelyard.sampler": search["sampler"]["name"],
+        "modelyard.sampler": _sampler(search["sampler"]["name"]),
         "modelyard.pruner": search["pruner"]["name"],
         "modelyard.seed": str(sweep.experiment["seed"]),
         **{f"modelyard.{key}": value for key, value in sweep.tags.items()},
@@ -232,6 +237,19 @@ def sweep_tags(sweep: SweepRow) -> dict[str, str]:
     if commit := sweep.tags.get("git_commit"):
         tags["mlflow.source.git.commit"] = commit
     return tags
+
+
+def _sampler(name: str) -> str:
+    """The sampler that this server asks, with its distribution where it is a plugin's."""
+    origins = [plugin.origin for plugin in named(Group.SAMPLERS, plugin_name(name) or "")]
+    return f"{name} ({origins[0]})" if origins else name
+
+
+def _plugin_tags(events: Iterable[EventRow]) -> dict[str, str]:
+    told = [event.body.plugins for event in events if isinstance(event.body, Started)]
+    names = {name: origin for plugins in told for name, origin in plugins.items()}
+    text = ", ".join(f"{name}: {origin}" for name, origin in sorted(names.items()))
+    return {"modelyard.plugins": text} if text else {}
 
 
 def _points(task: str, events: Iterable[EventRow]) -> Iterator[Point]:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 from modelyard.api import SweepRequest
 from modelyard.contract import Document
 from modelyard.errors import ExperimentError, Mistake
-from modelyard.evaluate.catalogue import METRICS
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import is_mounted, is_path
 from modelyard.journal.rows import SweepRow
-from modelyard.models.families import FAMILIES
 from modelyard.models.family import Family
 from modelyard.server.own_code import sent_code
+from modelyard.sweep.plugged import plugged
 
 if TYPE_CHECKING:
     from modelyard.server.core import Core
@@ -54,12 +53,17 @@ def check_experiment(experiment: Experiment, own: Family | None = None) -> None:
         ExperimentError: every mistake that was found.
     """
     family = experiment.model.family
-    families = FAMILIES if own is None else {**FAMILIES, own.name: own}
-    known = Catalogue(
-        families=families, metrics=METRICS, chosen=family if family in families else None
+    known = plugged(experiment)
+    families = known.families if own is None else {**known.families, own.name: own}
+    catalogue = Catalogue(
+        families=families,
+        metrics=known.metrics,
+        chosen=family if family in families else None,
+        plugins=known.names,
     )
-    mistakes = check(experiment, known)
-    if mistakes:
+    told = {mistake.path for mistake in known.mistakes}
+    found = [mistake for mistake in check(experiment, catalogue) if mistake.path not in told]
+    if mistakes := (*known.mistakes, *found):
         raise ExperimentError("experiment", mistakes)
 
 

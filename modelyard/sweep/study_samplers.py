@@ -12,6 +12,9 @@ from optuna.exceptions import ExperimentalWarning
 
 from modelyard.contract import Scalar
 from modelyard.experiment.search import Pruner, Sampler
+from modelyard.plugins.groups import Group
+from modelyard.plugins.loading import guarded, load
+from modelyard.sweep.plugged_sampler import check_sampler
 
 # The options' words are ours (experiment/search.py), the arguments' Optuna's.
 _SAMPLER_ARGUMENTS = {
@@ -67,6 +70,8 @@ def make_sampler(sampler: Sampler, *, seed: int, asked: int) -> samplers.BaseSam
     A sampler that starts twice with one seed repeats its suggestions, so the seed depends on
     how many there were. A QMC sequence keeps its seed, or it would be another sequence.
     """
+    if sampler.plugin is not None:
+        return _plugged(sampler.plugin, sampler.options, _mixed(seed, asked))
     make, defaults = _SAMPLERS[sampler.name]
     kept = seed if sampler.name == "qmc" else _mixed(seed, asked)
     options = {} if sampler.name == "grid" else _named(sampler.options, _SAMPLER_ARGUMENTS)
@@ -85,6 +90,16 @@ def make_pruner(pruner: Pruner, *, steps: int) -> pruners.BasePruner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return make(**options)
+
+
+def _plugged(name: str, options: Mapping[str, Scalar], seed: int) -> samplers.BaseSampler:
+    make = load(Group.SAMPLERS, name, check_sampler)
+    with guarded(f"the sampler {name}", "be made"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler = make(seed=seed, **options)
+        if not isinstance(sampler, samplers.BaseSampler):
+            raise TypeError(f"it gives a {type(sampler).__name__}, not an Optuna sampler")
+    return sampler
 
 
 def _named(options: Mapping[str, Scalar], arguments: Mapping[str, str]) -> dict[str, Any]:

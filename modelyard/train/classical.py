@@ -28,6 +28,7 @@ def fit_classical(
     validation: Examples,
     seed: int,
     threads: int,
+    measured: tuple[str, ...] = (),
     report: Reporter,
 ) -> tuple[ClassicalEstimator, dict[str, float], Array]:
     """Fit on one split, measure on the other, and report that as step 1.
@@ -37,6 +38,7 @@ def fit_classical(
         classes: of the card; 0 for a regression.
         train, validation: features and truth.
         threads: most threads of scikit-learn's own loops.
+        measured: names of further metrics that are wanted; a plugin's is computed only then.
         report: told of the phase and of the metrics.
 
     Returns:
@@ -49,6 +51,6 @@ def fit_classical(
         model.fit(flatten(features), np.asarray(truth))
         estimator = ClassicalEstimator(model, classes)
         output = estimator.predict(validation[0])
-        metrics = compute(task, validation[1], output)
+        metrics = compute(task, validation[1], output, also=measured)
     report.metrics(1, {f"validation_{name}": value for name, value in metrics.items()})
     return estimator, metrics, output

@@ -6,10 +6,9 @@ from typing import cast
 
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot, SplitName
-from modelyard.errors import InputError
-from modelyard.evaluate.catalogue import metrics_for
+from modelyard.evaluate.catalogue import metric_for
 from modelyard.models.estimator import Array
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import family_named
 from modelyard.models.family import Family
 from modelyard.models.network import Scale, Shape
 from modelyard.models.own import read_family
@@ -23,6 +22,7 @@ from modelyard.train.observers.observed import (
     observe_classical,
 )
 from modelyard.train.plan import NetworkPlan
+from modelyard.train.plugged import plugged_hooks
 from modelyard.train.recipe import Recipe, write_recipe
 from modelyard.train.reporting import Reporter
 from modelyard.train.tensors import find_device, to_device
@@ -53,7 +53,9 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
 
 
 def _family(job: FitJob) -> Family:
-    return FAMILIES[job.family] if job.code is None else read_family(job.family, job.code.folder)
+    return (
+        family_named(job.family) if job.code is None else read_family(job.family, job.code.folder)
+    )
 
 
 def _preprocessor(family: Family, recipe: Recipe, snapshot: Snapshot) -> Preprocessor:
@@ -70,11 +72,7 @@ def _fit_network(
 ) -> FitOutcome:
     card = job.snapshot.card
     metric = job.experiment.objective[0].metric
-    if metric not in metrics_for(card.task):
-        raise InputError(
-            f"objective.metric: {metric} can't be measured for {card.task}; "
-            f"valid are {', '.join(metrics_for(card.task))}"
-        )
+    metric_for(metric, card.task)
     features, truth = _examples(job, preprocessor, "train")
     regression = card.task == "regression"
     scale = Scale.of(truth) if regression else None
@@ -91,6 +89,7 @@ def _fit_network(
         task=card.task,
         train=recipe.train,
         metric=metric,
+        measured=job.experiment.measured,
         epochs=job.epochs,
         seed=job.seed,
         snapshot=job.snapshot.digest,
@@ -106,7 +105,7 @@ def _fit_network(
         to_device(features, truth, scale, device),
         validation,
         report,
-        hooks=observers.hooks,
+        hooks=(*plugged_hooks(recipe.train.hooks), *observers.hooks),
     )
     if job.resume is not None:
         fitting.resume(job.resume)
@@ -151,6 +150,7 @@ def _fit_trees(
         validation=held_out,
         seed=job.seed,
         threads=job.experiment.resources.threads,
+        measured=job.experiment.measured,
         report=report,
     )
     observed = observe_classical(

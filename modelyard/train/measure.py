@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -16,7 +17,12 @@ from modelyard.train.state import FitState
 
 
 def measure(
-    state: FitState, module: nn.Module, shape: Shape, loss_of: Loss, rate: float
+    state: FitState,
+    module: nn.Module,
+    shape: Shape,
+    loss_of: Loss,
+    rate: float,
+    also: Iterable[str] = (),
 ) -> dict[str, float]:
     """The validation split's metrics by plain names; ``loss`` is the training's own.
 
@@ -28,6 +34,7 @@ def measure(
         shape: of the network.
         loss_of: what is minimised.
         rate: learning rate of the last step, to tell with a divergence.
+        also: names of further metrics that are wanted; a plugin's is computed only then.
 
     Raises:
         Diverged: the loss is NaN or infinite.
@@ -41,4 +48,4 @@ def measure(
     if not math.isfinite(loss):
         raise Diverged(step=state.step, epoch=state.epoch, learning_rate=rate, loss=loss)
     output: Array = outputs_of(raw, shape)
-    return {**compute(state.task, split.truth, output), "loss": loss}
+    return {**compute(state.task, split.truth, output, also=also), "loss": loss}

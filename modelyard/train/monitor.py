@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelyard.evaluate.catalogue import METRICS
+from modelyard.evaluate.catalogue import metric_named
 from modelyard.experiment.training import EarlyStopping
 
 
@@ -63,7 +63,7 @@ class Monitor:
         }
 
     def _gain(self, value: float, over: float) -> float:
-        return METRICS[self.metric].gain(value, over)
+        return metric_named(self.metric).gain(value, over)
 
     def _better(self, value: float, loss: float) -> bool:
         gain = self._gain(value, self.best_value)

@@ -157,7 +157,8 @@ class NetworkFit:
         trained = self._training.epoch(self._saving.before_stop)
         rate = self._rates(self._state.step - 1)
         module = self._measured
-        measured = measure(self._state, module, self._plan.shape, self._loss, rate)
+        also = self._plan.measured
+        measured = measure(self._state, module, self._plan.shape, self._loss, rate, also)
         values = self._hooks.epoch(
             self._state,
             {

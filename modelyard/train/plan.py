@@ -26,6 +26,7 @@ class NetworkPlan:
         seed: of weights, dropout and the order of batches.
         snapshot: digest of the data.
         scratch: folder for checkpoints on their way to the reporter.
+        measured: names of further metrics that are wanted; a plugin's is computed only then.
         code: where the module comes from, when it is the user's own.
     """
 
@@ -39,6 +40,7 @@ class NetworkPlan:
     seed: int
     snapshot: str
     scratch: Path
+    measured: tuple[str, ...] = ()
     code: Code | None = None
 
     @property

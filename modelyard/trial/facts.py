@@ -7,11 +7,19 @@ import platform
 import resource
 import socket
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import torch
 
-from modelyard.contract import Started
+from modelyard.contract import Scalar, Started
+from modelyard.evaluate.catalogue import METRICS
+from modelyard.experiment.model import Experiment
+from modelyard.experiment.plugins import uses
+from modelyard.models.families import FAMILIES, family_named
+from modelyard.models.needed import needed_by
+from modelyard.plugins.groups import Group
+from modelyard.plugins.installed import named
 
 VERSIONS = {
     "python": platform.python_version(),
@@ -20,11 +28,15 @@ VERSIONS = {
 """Read when this is imported: it takes 30 ms, which a fork server spends before it forks."""
 
 
-def started(resumed_epoch: int | None) -> Started:
+def started(
+    resumed_epoch: int | None, experiment: Experiment, parameters: Mapping[str, Scalar]
+) -> Started:
     """The first word of a launch.
 
     Args:
         resumed_epoch: epoch of the checkpoint to go on from, None for a fresh start.
+        experiment: whose plugins are told.
+        parameters: of the trial, some of which may name plugins.
     """
     return Started(
         host=socket.gethostname(),
@@ -34,7 +46,29 @@ def started(resumed_epoch: int | None) -> Started:
         capability=torch.backends.cpu.get_cpu_capability(),
         device=device_name(),
         resumed_epoch=resumed_epoch,
+        plugins=plugins(experiment, parameters),
     )
+
+
+def plugins(experiment: Experiment, parameters: Mapping[str, Scalar]) -> dict[str, str]:
+    """Every installed plugin that an experiment names, with its distribution and version.
+
+    Raises:
+        PluginError: the model's plugin can't be used.
+    """
+    found = {
+        f"{use.group}.{use.name}": plugin.origin
+        for use in uses(experiment)
+        if use.name not in FAMILIES and use.name not in METRICS
+        for plugin in named(Group(use.group), use.name)
+    }
+    if f"models.{experiment.model.family}" in found:
+        family = family_named(experiment.model.family)
+        given = {**experiment.model.parameters, **parameters}
+        values = {name: given.get(name, p.default) for name, p in family.parameters.items()}
+        for needed in needed_by(family, values):
+            found[f"{needed.group}.{needed.name}"] = f"{needed.distribution} {needed.version}"
+    return found
 
 
 def device_name() -> str:

@@ -104,7 +104,7 @@ def _work_in(
     resumption = Resumption()
     if spec.resume is not None:
         resumption = newest_whole(store, spec.resume, before=spec.key.number)
-    poster.post(started(resumption.epoch))
+    poster.post(started(resumption.epoch, experiment, spec.parameters))
     for note in resumption.notes:
         print(note)
     poster.post(Phase(name="loading"))

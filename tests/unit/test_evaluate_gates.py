@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from modelyard.api import GateView
 from modelyard.data.card import DataCard
+from modelyard.data.rows import Rows
 from modelyard.errors import InputError
 from modelyard.evaluate.bootstrap import bound
-from modelyard.evaluate.gates import judge
+from modelyard.evaluate.gates import judge as judge_evidence
+from modelyard.evaluate.plugged import Evidence
 from modelyard.evaluate.sums import row_sums
 from modelyard.experiment.model import Gate
 
 CLASSES = DataCard(kind="table", task="classification", rows=200, target="y", classes=("a", "b"))
 NUMBERS = DataCard(kind="table", task="regression", rows=200, target="y")
+
+
+def judge(
+    gates: Iterable[Gate], truth: np.ndarray, output: np.ndarray, card: DataCard, seed: int
+) -> tuple[GateView, ...]:
+    """Verdicts by truth and output alone."""
+    evidence = Evidence(truth=truth, output=output, rows=Rows(columns={}), card=card, metrics={})
+    return judge_evidence(gates, evidence, seed)
 
 
 def two_classes(rows: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +145,9 @@ def test_perfect_rows_bound_themselves() -> None:
 
 def test_metric_of_another_task_is_refused() -> None:
     """A gate on a metric that the task lacks names those that it has."""
-    with pytest.raises(InputError, match="no metric 'rmse' for classification; valid are accuracy"):
+    with pytest.raises(
+        InputError, match="rmse can't be computed for classification; valid are acc"
+    ):
         judge((Gate(metric="rmse", at_most=1),), *two_classes(10, 1), CLASSES, seed=1)
 
 

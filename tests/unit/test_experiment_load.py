@@ -182,7 +182,7 @@ def test_all_mistakes_are_told_at_once_in_the_files_order(tmp_path: Path) -> Non
         ("train: [1]", "train", "not a mapping", None),
         ("resources: {memory: 2 GB}", "resources.memory", "as Kubernetes writes it", None),
         ("resources: {memory: 2}", "resources.memory", 'in quotes: "2"', None),
-        ("gates: [{at_least: 1}]", "gates.0.metric", "is required", None),
+        ("gates: [{at_least: 1}]", "gates.0", "exactly one of metric and plugin", None),
         ("gates: {metric: f1}", "gates", "not a list", None),
         ("search: {space: {x: {float: [1]}}}", "search.space.x.float", "[lowest, highest]", None),
         ("search: {space: {x: {int: [1, 2, 3]}}}", "search.space.x.int", "two values", None),

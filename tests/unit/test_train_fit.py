@@ -241,7 +241,7 @@ def test_one_image_a_batch_needs_several_pixels(tmp_path: Path) -> None:
         ({"train": {"loss": "mse"}}, {}, "mse can't learn classification; valid are cross_entropy"),
         ({"train": {"device": "cuda"}, "resources": {"gpus": 0}}, {}, "resources.gpus is 0"),
         ({"train": {"augment": {"flip": True}}}, {}, "augment is for images, and these are none"),
-        ({"objective": {"metric": "rmse"}}, {}, "rmse can't be measured for classification"),
+        ({"objective": {"metric": "rmse"}}, {}, "rmse can't be computed for classification"),
         ({"train": {"batch_size": 1}}, {}, "a batch of 1 row can't be normalised"),
     ],
 )

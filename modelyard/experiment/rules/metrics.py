@@ -42,6 +42,8 @@ def _objectives(case: Case) -> Mistakes:
 
 def _gates(case: Case) -> Mistakes:
     for index, gate in enumerate(case.experiment.gates):
+        if gate.metric is None:
+            continue
         loc: Loc = ("gates", index, "metric")
         unfit = list(_fits(case, loc, gate.metric)) or list(_absolute(case, loc, gate.metric))
         yield from unfit

@@ -68,7 +68,8 @@ def check_search(case: Case) -> Mistakes:
         experiment.train.schedule,
     )
     here: Loc = ("search", "sampler", "options")
-    yield from _options(case, here, sampler.name, sampler.options, SAMPLER_OPTIONS)
+    if sampler.plugin is None:  # a plugin's options are its own signature's
+        yield from _options(case, here, sampler.name, sampler.options, SAMPLER_OPTIONS)
     here = ("search", "pruner", "options")
     yield from _options(case, here, pruner.name, pruner.options, PRUNER_OPTIONS)
     here = ("train", "schedule", "options")

@@ -1,0 +1,1 @@
+"""What other distributions add by Python entry points: found by name, loaded when it is named."""
