@@ -13,7 +13,7 @@ import numpy as np
 from modelyard.data.rows import Rows
 from modelyard.data.snapshot import Snapshot
 from modelyard.evaluate import importance
-from modelyard.evaluate.catalogue import METRICS
+from modelyard.evaluate.catalogue import metric_named
 from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.examples import Chosen, explain_each, pick
 from modelyard.evaluate.explanation import MOST, Example, Explanation, Importance
@@ -66,7 +66,7 @@ class _Sample:
     def drop(self, model: Predictor, changed: Rows) -> float:
         """How much worse the metric is on rows that were changed."""
         now = measure(self.metric, self.truth, model.predict(changed).output).value
-        return METRICS[self.metric].gain(self.value, now)
+        return metric_named(self.metric).gain(self.value, now)
 
 
 def explain(

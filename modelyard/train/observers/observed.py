@@ -87,8 +87,9 @@ def observe_classical(fitted: Fitted) -> Observed:
 
 def count_nodes(model: Any) -> int | None:
     """Nodes of a fitted scikit-learn forest or boosted trees; None for anything else."""
-    if hasattr(model, "estimators_"):
-        return sum(int(tree.tree_.node_count) for tree in np.ravel(model.estimators_))
+    trees = [tree for tree in np.ravel(getattr(model, "estimators_", [])) if tree is not None]
+    if trees and all(hasattr(tree, "tree_") for tree in trees):
+        return sum(int(tree.tree_.node_count) for tree in trees)
     if hasattr(model, "_predictors"):
         return sum(len(tree.nodes) for round_ in model._predictors for tree in round_)
     return None
