@@ -8,7 +8,7 @@ ARGS ?=
 # of real servers mostly wait.
 WORKERS ?= 3
 
-# What builds an image from a Dockerfile: `docker build`, `podman build`, `buildah build`.
+# What builds an image from a Dockerfile: `docker build`, `podman build`, `buildah build --layers`.
 IMAGE_BUILDER ?= docker build
 # Put before the images' names: registry and folder, with the slash.
 IMAGE_PREFIX ?=
