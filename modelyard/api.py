@@ -136,6 +136,11 @@ class TrialView(Wire):
     Args:
         values: one for each objective, empty until it is complete.
         metrics: latest known values; of the returned checkpoint once complete.
+        health: scores 0 to 1 by name, only those that were measured, and ``health``, their
+            weighted mean; of the checkpoint that the trial returned.
+        total: metric and health together, what a sweep in the mode health-aware judges by; None
+            in the mode simple.
+        numbers: URI of the folder of numbers that it kept, from which pictures are drawn.
         step: epoch of ``metrics``; number of the fold in a running trial with folds.
         epochs: full length; with folds how many there are, over all repeats.
         seconds: time in launches so far.
@@ -149,6 +154,9 @@ class TrialView(Wire):
     values: tuple[float, ...] = ()
     parameters: dict[str, Scalar] = {}
     metrics: dict[str, float] = {}
+    health: dict[str, float] = {}
+    total: float | None = None
+    numbers: str | None = None
     step: int | None = None
     epochs: int | None = None
     seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelyard.api import STAGES, StageState, StageView, SweepState, SweepView
-from modelyard.report.tables import number
+from modelyard.report.tables import balance, number
 
 
 def duration(seconds: float) -> str:
@@ -37,7 +37,11 @@ def best(view: SweepView, metric: str) -> str:
     """The best trial so far; empty before there is one."""
     if view.best is None or not view.best.values:
         return ""
-    return f"best {metric} {number(view.best.values[0])} (trial {view.best.number})"
+    # In the mode simple health is a column of the table, and no reason for being the best.
+    worth = {} if view.best.total is None else balance(view.best)
+    parts = {metric: view.best.values[0], **worth}
+    listed = ", ".join(f"{name} {number(part)}" for name, part in parts.items())
+    return f"best {listed} (trial {view.best.number})"
 
 
 def forecast(view: SweepView, *, passed_seconds: float = 0.0) -> str:

@@ -80,7 +80,12 @@ class Mode(Section):
 
     short: ClassVar[str | None] = "name"
 
-    name: Literal["simple", "health-aware"] = Field("simple", description="simple or health-aware.")
+    name: Literal["simple", "health-aware"] = Field(
+        "simple",
+        description="simple: the metric alone; health-aware: sampler and best trial look at "
+        "metric_weight · metric + (1 − metric_weight) · health, pruners, gates and champion at "
+        "the metric.",
+    )
     metric_weight: float = Field(
         0.7, ge=0, le=1, description="Weight of the metric against the model's health."
     )

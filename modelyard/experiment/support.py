@@ -59,12 +59,6 @@ LATER: tuple[Later, ...] = (
         values="addresses other than s3://…",
         instead=SOURCES,
     ),
-    Later(
-        key="search.mode.name",
-        refused=_is_in("health-aware"),
-        values="health-aware",
-        instead="simple",
-    ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
     Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),

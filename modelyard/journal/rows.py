@@ -58,6 +58,11 @@ class TrialRow:
     """The journal's copy of one trial: what Optuna was told, and what the tracker has.
 
     Args:
+        values: of the objectives, one for each; empty until it is complete.
+        health: scores by name, see ``contract.TrialResult``.
+        total: what it is judged by in the mode health-aware; None in the mode simple, where that
+            is ``values``.
+        numbers: URI of the folder of numbers that it kept.
         run: MLflow run id, None until the recorder made it.
         recorded: the tracker holds its end.
     """
@@ -70,6 +75,9 @@ class TrialRow:
     metrics: dict[str, float] = field(default_factory=dict)
     step: int | None = None
     model: str | None = None
+    health: dict[str, float] = field(default_factory=dict)
+    total: float | None = None
+    numbers: str | None = None
     failure: FailureView | None = None
     run: str | None = None
     recorded: bool = False

@@ -95,6 +95,9 @@ trials = Table(
     Column("failure", Text),
     Column("run", String),
     Column("recorded", Boolean, nullable=False),
+    Column("health", Text, nullable=False, server_default="{}"),
+    Column("total", Float),
+    Column("numbers", Text),
 )
 
 launches = Table(

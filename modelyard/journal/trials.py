@@ -27,6 +27,9 @@ def put(connection: Connection, row: TrialRow) -> None:
         "metrics": json.dumps(row.metrics),
         "step": row.step,
         "model": row.model,
+        "health": json.dumps(row.health),
+        "total": row.total,
+        "numbers": row.numbers,
         "failure": None if row.failure is None else row.failure.model_dump_json(),
     }
     here = (trials.c.sweep == row.sweep, trials.c.number == row.number)
@@ -76,6 +79,9 @@ def _row(row: Row[Any]) -> TrialRow:
         metrics=json.loads(row.metrics),
         step=row.step,
         model=row.model,
+        health=json.loads(row.health),
+        total=row.total,
+        numbers=row.numbers,
         failure=None if row.failure is None else FailureView.model_validate_json(row.failure),
         run=row.run,
         recorded=row.recorded,

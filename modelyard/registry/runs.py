@@ -11,6 +11,7 @@ from modelyard.contract import Metrics, Scalar, Stage, Started, TrialResult
 from modelyard.errors import DigestMismatch
 from modelyard.evaluate.predictions import FILE as PREDICTIONS
 from modelyard.experiment.places import plugin_name
+from modelyard.health.scores import HEALTH
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
 from modelyard.plugins.groups import Group
@@ -266,7 +267,18 @@ def _points(task: str, events: Iterable[EventRow]) -> Iterator[Point]:
 
 def _final(row: TrialRow) -> dict[str, float]:
     names = ["value"] if len(row.values) == 1 else [f"value_{i}" for i in range(len(row.values))]
-    return {**row.metrics, **dict(zip(names, row.values, strict=True))}
+    totals = {} if row.total is None else {"total": row.total}
+    return {
+        **row.metrics,
+        **dict(zip(names, row.values, strict=True)),
+        **{health_metric(name): value for name, value in row.health.items()},
+        **totals,
+    }
+
+
+def health_metric(score: str) -> str:
+    """A score's name among a run's metrics: ``health_stability``; ``health`` is their mean."""
+    return score if score == HEALTH else f"health_{score}"
 
 
 def _end_tags(row: TrialRow) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from modelyard.api import GateView, TrialState, TrialView
 from modelyard.contract import Scalar
+from modelyard.health.scores import HEALTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,9 @@ def leaderboard(
 ) -> Table:
     """The best trials, best first; equal ones by number.
 
+    They stand in the order of their totals where they have some. Health and total are columns
+    where a trial has them.
+
     Args:
         trials: of one sweep; only complete ones are listed.
         metric: the (first) objective's name.
@@ -36,13 +40,20 @@ def leaderboard(
     """
     complete = [t for t in trials if t.state is TrialState.COMPLETE and t.values]
     sign = -1.0 if goal == "maximize" else 1.0
-    best = sorted(complete, key=lambda t: (sign * t.values[0], t.number))[:limit]
+    best = sorted(complete, key=lambda t: (_cost(t, sign), t.number))[:limit]
+    extra = tuple(dict.fromkeys(name for trial in best for name in balance(trial)))
     names = tuple(dict.fromkeys(name for trial in best for name in trial.parameters))
     return Table(
         title=f"Best {len(best)} of {len(complete)} complete trials",
-        columns=("trial", metric, "epoch", "seconds", *names),
-        rows=tuple(_trial(trial, metric, names) for trial in best),
+        columns=("trial", metric, *extra, "epoch", "seconds", *names),
+        rows=tuple(_trial(trial, metric, extra, names) for trial in best),
     )
+
+
+def balance(trial: TrialView) -> dict[str, float]:
+    """What a trial is worth besides its metric, as far as it is known: health and total."""
+    total = {} if trial.total is None else {"total": trial.total}
+    return {**({HEALTH: trial.health[HEALTH]} if HEALTH in trial.health else {}), **total}
 
 
 def gates(views: Sequence[GateView]) -> Table:
@@ -110,12 +121,19 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _trial(trial: TrialView, metric: str, names: Sequence[str]) -> tuple[str, ...]:
+def _cost(trial: TrialView, sign: float) -> float:
+    return sign * trial.values[0] if trial.total is None else -trial.total
+
+
+def _trial(
+    trial: TrialView, metric: str, extra: Sequence[str], names: Sequence[str]
+) -> tuple[str, ...]:
     spread = trial.metrics.get(f"{metric}_std")  # over folds, where there are some
-    value = number(trial.values[0])
+    value, worth = number(trial.values[0]), balance(trial)
     return (
         str(trial.number),
         value if spread is None else f"{value} ± {number(spread)}",
+        *(number(worth[name]) if name in worth else "" for name in extra),
         "" if trial.step is None else str(trial.step),
         f"{trial.seconds:.1f}",
         *(_parameter(trial.parameters.get(name)) for name in names),

@@ -211,8 +211,10 @@ class StageWork:
 
 def outcome_of(result: TrialResult) -> dict[str, Any]:
     """A result as the outcome of its stage."""
+    health = {"health": result.health} if result.health else {}
     return {
         "metrics": result.metrics,
+        **health,
         "model": result.model,
         "step": result.step,
         **result.outcome,

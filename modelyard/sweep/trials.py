@@ -12,6 +12,7 @@ from modelyard.api import Desired, FailureView, StageState, TrialState
 from modelyard.contract import LaunchKey, Stage, TrialResult, TrialSpec
 from modelyard.executor import Placement, Resources
 from modelyard.experiment.model import Experiment
+from modelyard.health.scores import total
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
 from modelyard.store.store import join
@@ -121,7 +122,7 @@ class TrialWork:
 
     async def tell(self, action: Tell) -> None:
         """Tell the study a trial's end."""
-        number, values = int(action.task), self._values(action.state, action.result)
+        number, values = int(action.task), self._judged(action.state, action.result)
         await self._studying(lambda: self._study.tell(number, action.state, values))
         await self._look_again(number)
 
@@ -162,8 +163,11 @@ class TrialWork:
             "values": list(best.values),
             "parameters": best.parameters,
             "metrics": best.metrics,
+            "health": best.health,
+            "total": best.total,
             "step": best.step,
             "model": best.model,
+            "numbers": best.numbers,
             "front": list(winner.front),
         }
 
@@ -183,6 +187,9 @@ class TrialWork:
             metrics={} if result is None else result.metrics,
             step=None if result is None else result.step,
             model=None if result is None else result.model,
+            health={} if result is None else result.health,
+            total=self._total(state, result),
+            numbers=None if result is None else result.outcome.get("numbers"),
             failure=failure,
         )
 
@@ -190,6 +197,17 @@ class TrialWork:
         if state is not TrialState.COMPLETE or result is None:
             return ()
         return tuple(result.metrics[one.metric] for one in self._experiment.objective)
+
+    def _total(self, state: TrialState, result: TrialResult | None) -> float | None:
+        mode, values = self._experiment.search.mode, self._values(state, result)
+        if mode.name == "simple" or not values or result is None:
+            return None
+        return total(values[0], result.health, mode.metric_weight)
+
+    def _judged(self, state: TrialState, result: TrialResult | None) -> tuple[float, ...]:
+        """What the sampler is told; the pruner has seen the metric alone."""
+        judged = self._total(state, result)
+        return self._values(state, result) if judged is None else (judged,)
 
     async def _look_again(self, number: int) -> None:
         self._asked[number] = await self._studying(lambda: self._study.trial(number))

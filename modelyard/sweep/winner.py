@@ -15,9 +15,10 @@ class Winner:
     """What a sweep found.
 
     Args:
-        best: with one objective the best trial; with several the one of the front that is best
-            by the first objective, because the file's order is the only preference it states.
-            Equal values: the smallest number. None when no trial is complete.
+        best: with one objective the best trial, by its total where trials have one; with several
+            the one of the front that is best by the first objective, because the file's order is
+            the only preference it states. Equal values: the smallest number. None when no trial
+            is complete.
         front: numbers of the complete trials that no other is better than in every objective,
             best first; with one objective only ``best``.
     """
@@ -35,7 +36,7 @@ def choose_winner(trials: Sequence[TrialRow], objectives: Sequence[Objective]) -
     """
     signs = [1.0 if objective.goal == "minimize" else -1.0 for objective in objectives]
     costs = {
-        trial.number: tuple(s * v for s, v in zip(signs, trial.values, strict=True))
+        trial.number: tuple(s * v for s, v in zip(signs, judged_by(trial), strict=True))
         for trial in trials
         if trial.state is TrialState.COMPLETE
     }
@@ -47,6 +48,14 @@ def choose_winner(trials: Sequence[TrialRow], objectives: Sequence[Objective]) -
     )
     best = next((trial for trial in trials if front and trial.number == front[0]), None)
     return Winner(best=best, front=front if len(objectives) > 1 else front[:1])
+
+
+def judged_by(trial: TrialRow) -> tuple[float, ...]:
+    """What a complete trial is judged by: its total where it has one, else its objectives.
+
+    Totals are maximised, as the objectives are that they may be made of.
+    """
+    return trial.values if trial.total is None else (trial.total,)
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -230,11 +231,14 @@ class JournalSuite:
             parameters={"x": 0.5},
             values=(0.9,),
             metrics={"accuracy": 0.9},
+            health={"stability": 0.5, "health": 0.5},
+            total=0.78,
+            numbers="file:///numbers",
         )
         journal.put_trial(ended)
         journal.put_trial(waiting)
         (row,) = journal.unrecorded()
-        assert (row.state, row.values, row.run) == (TrialState.COMPLETE, (0.9,), "run")
+        assert row == replace(ended, run="run")
         journal.set_recorded("aaaaaaaa", 0)
         assert journal.unrecorded() == []
         assert journal.trials("aaaaaaaa")[0].recorded

@@ -142,7 +142,16 @@ def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking: Tracking, journa
     )
     sweep.trial(0)
     sweep.post(sweep.launch("0"), *steps(1, 3))
-    sweep.trial(0, TrialState.COMPLETE, values=(0.3,), metrics={"accuracy": 0.3}, step=3)
+    health = {"stability": 0.5, "health": 0.5}
+    sweep.trial(
+        0,
+        TrialState.COMPLETE,
+        values=(0.3,),
+        metrics={"accuracy": 0.3},
+        health=health,
+        total=0.36,
+        step=3,
+    )
     sweep.post(sweep.launch("evaluate"), TrialResult(metrics={"accuracy": 0.25}))
     journal.update_sweep(sweep.id, state=SweepState.COMPLETE)
     Recorder(journal, tracking).catch_up()
@@ -156,6 +165,8 @@ def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking: Tracking, journa
     assert curve(tracking, row.run) == [(1, 0.1), (2, 0.2), (3, 0.3)]
     assert curve(tracking, row.run, "accuracy") == [(3, 0.3)]
     assert curve(tracking, row.run, "value") == [(3, 0.3)]
+    judged = {"health_stability": 0.5, "health": 0.5, "total": 0.36}
+    assert judged.items() <= child.data.metrics.items()
     parent = tracking.client.get_run(str(journal.sweep(sweep.id).run))
     wanted = {
         "mlflow.parentRunId": parent.info.run_id,

@@ -129,6 +129,26 @@ def test_objectives_fit_task_and_direction(
     assert words in mistake.message
 
 
+@pytest.mark.parametrize(
+    ("objective", "path", "valid", "catalogue"),
+    [
+        ({"metric": "rmse", "goal": "minimize"}, "objective.metric", ("r2",), NUMBERS),
+        ({"metric": "log_loss", "goal": "minimize"}, "objective.metric", ("accuracy",), CLASSES),
+        ([{"metric": "accuracy"}, {"metric": "f1"}], "search.mode", ("simple",), CLASSES),
+    ],
+)
+def test_health_is_weighed_against_one_metric_of_its_kind(
+    objective: Any, path: str, valid: tuple[str, ...], catalogue: Catalogue
+) -> None:
+    """health-aware takes one metric that is maximised and lies in 0 … 1; R² is clipped."""
+    search = {"mode": "health-aware", "pruner": "none"}
+    mistake = only({"objective": objective, "search": search}, catalogue)
+    assert (mistake.path, set(valid) <= set(mistake.valid)) == (path, True)
+    assert "mode: simple" in mistake.message
+    assert found({"objective": {"metric": "accuracy"}, "search": search}) == {}
+    assert found({"objective": {"metric": "r2"}, "search": search}, NUMBERS) == {}
+
+
 def test_the_default_objective_is_judged_as_well() -> None:
     """Accuracy, the default, is a mistake on a target that is a number."""
     mistake = only({}, NUMBERS)

@@ -77,6 +77,18 @@ def test_progress_in_a_line() -> None:
     )
 
 
+def test_the_best_of_a_health_aware_sweep() -> None:
+    """Where the total decides, metric, health and total are said; else the metric alone."""
+    trial = TrialView(
+        number=7, state=TrialState.COMPLETE, values=(0.98,), health={"health": 0.9, "stability": 1}
+    )
+    assert words.best(sweep(best=trial), "accuracy") == "best accuracy 0.9800 (trial 7)"
+    judged = trial.model_copy(update={"total": 0.956})
+    assert words.best(sweep(best=judged), "accuracy") == (
+        "best accuracy 0.9800, health 0.9000, total 0.9560 (trial 7)"
+    )
+
+
 def test_progress_before_anything_is_known() -> None:
     """What can't be told yet is left out."""
     assert words.sweep_line(sweep(), "accuracy") == (

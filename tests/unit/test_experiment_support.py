@@ -12,7 +12,6 @@ from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
-    ({"search": {"mode": {"name": "health-aware"}}}, "search.mode.name"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),
     ({"resources": {"nodes": 2}}, "resources.nodes"),

@@ -38,6 +38,24 @@ def test_a_mean_over_folds_stands_with_its_spread() -> None:
     assert [row[1] for row in table.rows] == ["0.8000 ± 0.0500", "0.7000"]
 
 
+def test_health_and_total_stand_beside_the_metric() -> None:
+    """Health is shown where it was measured, the total where it decides; then it is the order."""
+    healthy = trial(0, 0.8).model_copy(update={"health": {"health": 0.9, "stability": 1.0}})
+    table = leaderboard([healthy, trial(1, 0.9)], metric="accuracy", goal="maximize")
+    assert table.columns[:4] == ("trial", "accuracy", "health", "epoch")
+    assert [row[:3] for row in table.rows] == [("1", "0.9000", ""), ("0", "0.8000", "0.9000")]
+    judged = [
+        one.model_copy(update={"total": total})
+        for one, total in ((healthy, 0.83), (trial(1, 0.9), 0.7))
+    ]
+    table = leaderboard(judged, metric="accuracy", goal="maximize")
+    assert table.columns[:5] == ("trial", "accuracy", "health", "total", "epoch")
+    assert [row[:4] for row in table.rows] == [
+        ("0", "0.8000", "0.9000", "0.8300"),
+        ("1", "0.9000", "", "0.7000"),
+    ]
+
+
 def test_for_errors_the_smallest_stands_first() -> None:
     """The goal turns the order."""
     table = leaderboard([trial(0, 0.8), trial(1, 0.2)], metric="rmse", goal="minimize")

@@ -102,6 +102,19 @@ def test_cancelled_trials_do_not_count() -> None:
     assert view(sweep(trials=2), trials, launches).eta_seconds == pytest.approx(10.0)
 
 
+def test_the_best_of_a_health_aware_sweep_has_the_best_total() -> None:
+    """Trials show their health and total, and the best is the one with the best total."""
+    trials = [
+        replace(trial(0, TrialState.COMPLETE, 0.9), health={"health": 0.1}, total=0.66),
+        replace(trial(1, TrialState.COMPLETE, 0.8), health={"health": 0.9}, total=0.83),
+    ]
+
+    best = view(sweep(), trials, []).best
+
+    assert best is not None
+    assert (best.number, best.values, best.health, best.total) == (1, (0.8,), {"health": 0.9}, 0.83)
+
+
 @pytest.mark.parametrize(("goal", "best"), [("maximize", 1), ("minimize", 0)])
 def test_best_by_the_objectives_goal(goal: str, best: int) -> None:
     """The best trial is the one with the best value in the objective's direction."""

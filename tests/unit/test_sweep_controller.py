@@ -324,7 +324,12 @@ def test_a_last_message_is_stored_as_the_result(tmp_path: Path) -> None:
     """A trial that ended while the intake was away isn't run again."""
 
     def script(program: Program) -> Evidence:
-        left = Termination(launch=str(program.key), metrics={"accuracy": 0.75}, model="file:///m")
+        left = Termination(
+            launch=str(program.key),
+            metrics={"accuracy": 0.75},
+            model="file:///m",
+            health={"health": 0.5},
+        )
         return Evidence(exit_code=Exit.STOPPED, termination=left.model_dump_json())
 
     with house(tmp_path, budget={"trials": 2, "parallel": 2}) as of:
@@ -333,6 +338,84 @@ def test_a_last_message_is_stored_as_the_result(tmp_path: Path) -> None:
         assert len(executor.started) == 2
         assert [row.values for row in of.journal.trials(SWEEP)] == [(0.75,), (0.75,)]
         assert of.stage("sweep").outcome["model"] == "file:///m"
+        assert of.stage("sweep").outcome["health"] == {"health": 0.5}
+
+
+HEALTH_AWARE = {
+    "sampler": "random",
+    "pruner": {"name": "median", "startup_trials": 1, "interval_steps": 1},
+    "space": {"x": {"float": [0, 1]}},
+    "mode": {"name": "health-aware", "metric_weight": 0.6},
+}
+
+SCORED = {"0": (0.90, 0.2), "1": (0.88, 0.9), "2": (0.95, None), "3": (0.80, 1.0)}
+"""Accuracy and health of four trials."""
+
+
+def scored(program: Program) -> Evidence:
+    """A trial that comes to a metric, with health where some was measured."""
+    accuracy, health = SCORED.get(program.key.task, (0.5, 0.5))
+    scores = {} if health is None else {"stability": health, "health": health}
+    program.post(
+        TrialResult(
+            metrics={"accuracy": accuracy},
+            health=scores,
+            outcome={"numbers": f"file:///numbers-{program.key.task}"},
+        )
+    )
+    return Evidence(exit_code=0)
+
+
+def test_a_health_aware_sweep_judges_by_metric_and_health(tmp_path: Path) -> None:
+    """The sampler is told totals and the best total wins; what trials are worth stays as it is."""
+    with house(tmp_path, search=HEALTH_AWARE, budget={"trials": 4, "parallel": 2}) as of:
+        run(of, scored)
+        rows = of.journal.trials(SWEEP)
+        totals = [0.62, 0.888, 0.95, 0.88]
+        assert [row.total for row in rows] == pytest.approx(totals)
+        assert [row.values for row in rows] == [(0.90,), (0.88,), (0.95,), (0.80,)]
+        assert [row.health.get("health") for row in rows] == [0.2, 0.9, None, 1.0]
+        assert rows[1].numbers == "file:///numbers-1"
+        study = optuna.load_study(study_name=SWEEP, storage=f"sqlite:///{tmp_path}/optuna.db")
+        assert [trial.value for trial in study.trials] == pytest.approx(totals)
+        found = of.stage("sweep").outcome
+        assert (found["trial"], found["values"], found["numbers"]) == (
+            2,
+            [0.95],
+            "file:///numbers-2",
+        )
+
+
+def test_the_healthier_of_two_wins_only_in_the_mode_that_asks_for_it(tmp_path: Path) -> None:
+    """Of 0.90 with poor health and 0.88 with good, each mode chooses its own."""
+    chosen = {}
+    for name, search in {"simple": {"mode": "simple"}, "health-aware": {}}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        budget = {"trials": 2, "parallel": 1}
+        with house(folder, search={**HEALTH_AWARE, **search}, budget=budget) as of:
+            run(of, scored)
+            chosen[name] = of.stage("sweep").outcome["trial"]
+
+    assert chosen == {"simple": 0, "health-aware": 1}
+
+
+def test_pruners_look_at_the_metric_in_a_health_aware_sweep(tmp_path: Path) -> None:
+    """A trial that lags by its metric is pruned, whatever the totals of the others are."""
+
+    def script(program: Program) -> Evidence | None:
+        if program.key.task != "3":
+            program.post(Metrics(step=1, values={"validation_accuracy": 0.9}))
+            program.post(TrialResult(metrics={"accuracy": 0.9}, health={"health": 0.0}))
+            return Evidence(exit_code=0)
+        # Above every total, below every metric.
+        program.post(Metrics(step=1, values={"validation_accuracy": 0.8}))
+        return None
+
+    with house(tmp_path, search=HEALTH_AWARE, budget={"trials": 4, "parallel": 1}) as of:
+        run(of, script)
+        assert of.trials() == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]
+        assert [row.total for row in of.journal.trials(SWEEP)][:3] == pytest.approx([0.54] * 3)
 
 
 def test_keys_that_only_a_cluster_follows_are_said(tmp_path: Path) -> None:

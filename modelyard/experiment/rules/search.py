@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from modelyard.contract import Scalar
+from modelyard.experiment.catalogue import Metric
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Parameter
@@ -75,6 +76,7 @@ def check_search(case: Case) -> Mistakes:
     here = ("train", "schedule", "options")
     yield from _options(case, here, schedule.name, schedule.options, SCHEDULE_OPTIONS)
     yield from _several_objectives(case)
+    yield from _mode(case)
     yield from _pruner(case)
     if case.space:
         yield from _dimensions(case, case.space)
@@ -148,6 +150,38 @@ def _several_objectives(case: Case) -> Mistakes:
             f"cmaes follows one objective; for several use one of {listing(valid)}",
             valid=valid,
         )
+
+
+def _mode(case: Case) -> Mistakes:
+    """Health lies in 0 … 1 and more of it is better: so must what it is weighed against."""
+    objectives = case.experiment.objective
+    if case.experiment.search.mode.name != "health-aware":
+        return
+    if len(objectives) > 1:
+        yield case.mistake(
+            ("search", "mode", "name"),
+            "health-aware weighs one metric against the model's health; for several objectives "
+            "write mode: simple",
+            valid=("simple",),
+        )
+        return
+    known, name = case.catalogue.metrics, objectives[0].metric
+    fitting = case.catalogue.metrics_for_task()
+    if name in fitting and not _weighs(known[name]):
+        valid = tuple(one for one in fitting if _weighs(known[one]))
+        yield case.mistake(
+            ("objective", 0, "metric"),
+            f"health-aware weighs a metric against the model's health: it has to be better when "
+            f"higher and to lie between 0 and 1 (r2 is clipped to that), which {name} isn't; "
+            f"valid are {listing(valid)}, or write mode: simple",
+            value=name,
+            valid=valid,
+        )
+
+
+def _weighs(metric: Metric) -> bool:
+    """Its lower bound may lie below 0: what is worse than nothing counts as 0."""
+    return metric.goal == "maximize" and metric.bounds[1] <= 1
 
 
 def _pruner(case: Case) -> Mistakes:
