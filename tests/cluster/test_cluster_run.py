@@ -22,7 +22,9 @@ from tests.support.installation import Installation
 
 pytestmark = pytest.mark.cluster
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DIGITS = EXAMPLES / "digits.yaml"
+OWN = EXAMPLES / "own_model" / "own.yaml"
 TRIALS = 12
 SETS = (
     *("--set", f"budget.trials={TRIALS}"),
@@ -256,3 +258,18 @@ def test_the_laptop_sees_it_all_again(laptop: Laptop, run: Run) -> None:
     assert logs.returncode == 0, logs.stderr
     assert again.returncode == 0, again.stderr
     assert run.sweep.id in again.stdout + again.stderr
+
+
+def test_a_model_of_ones_own_goes_all_the_way(laptop: Laptop) -> None:
+    """Its folder travels by digest; trials, evaluation and server import it in their images."""
+    small = ("--set", "budget.trials=2", "--set", "budget.parallel=2", "--set", "train.epochs=3")
+    done = laptop.type(
+        *("run", str(OWN), "--on", "cluster", *small, "--set", "gates=[]", "--json"),
+        *("--set", "resources.cpus=0.2"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["sweep"]["counts"]["complete"] + told["sweep"]["counts"]["pruned"] == 2
+    assert len(told["version"]["tags"]["modelyard.code"]) == 64
+    assert "champion" in told["version"]["aliases"]
