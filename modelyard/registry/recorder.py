@@ -51,6 +51,10 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
+    def load(self) -> None:
+        """Import MLflow and open its store; from any thread, and harmless when repeated."""
+        self._tracking.open()
+
     def wake(self) -> None:
         """Something new is in the journal. Never blocks; safe from any thread."""
         self._work.set()

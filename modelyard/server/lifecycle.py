@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from modelyard.errors import InputError, ModelyardError
@@ -24,6 +25,7 @@ from modelyard.server.lease import leased
 from modelyard.server.live import LiveJournal
 from modelyard.server.parts import build
 from modelyard.server.retiring import Retirement
+from modelyard.server.settling import settle
 from modelyard.server.web import Web, listen, local_address
 from modelyard.settings import Settings
 from modelyard.sweep.patience import patiently
@@ -139,6 +141,9 @@ async def _work(stack: AsyncExitStack, core: Core) -> None:
     flows = FlowWatch(core.journal, core.supervisor, core.prefect)
     retirement = Retirement(core.journal, core.stages)
     core.stages.start()
+    Thread(
+        target=settle, args=(core.stages.load, core.recorder.load), name="settle", daemon=True
+    ).start()
     stack.push_async_callback(core.stages.close)
     stack.push_async_callback(core.supervisor.close)
     await core.supervisor.resume()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,9 +84,12 @@ class Stages:
         self._unwanted: set[LaunchKey] = set()
 
     def start(self) -> None:
-        """Follow the executor; its fork server and Optuna are up before the first trial."""
+        """Follow the executor; its fork server is up before the first trial."""
         self._watch = asyncio.create_task(self._board.run(), name="job board")
-        threading.Thread(target=_controller_type, name="import optuna", daemon=True).start()
+
+    def load(self) -> None:
+        """Import Optuna, which takes a second; from any thread, and harmless when repeated."""
+        _controller_type()
 
     async def close(self) -> None:
         """Let the executor go; launches end or go on as its kind of launch does."""
