@@ -60,8 +60,6 @@ LATER: tuple[Later, ...] = (
         instead=SOURCES,
     ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
-    Later(key="resources.gpus", refused=_more_than_one, values="more than 1", instead="0 and 1"),
-    Later(key="resources.nodes", refused=_more_than_one, values="more than 1", instead="1"),
     Later(
         key="gates.*.slice",
         refused=bool,

@@ -2,6 +2,7 @@
 
     ModelyardError
     ├── Stopped              it was told to stop; the newest checkpoint is saved
+    │   └── PeerLost         another process of the fit is gone; the same
     ├── Diverged             the loss became NaN or infinite
     ├── CheckpointFailed     a checkpoint couldn't be written; the one before is intact
     └── CheckpointUnusable   a checkpoint can't be read, or belongs to another fit
@@ -29,6 +30,10 @@ class Stopped(ModelyardError):
         self.epoch = epoch
         where = f"the checkpoint of epoch {epoch} is saved" if epoch else "no epoch was finished"
         super().__init__(f"stopped as asked; {where}")
+
+
+class PeerLost(Stopped):
+    """Another process that fits the same model is gone. Args as ``Stopped``."""
 
 
 class Diverged(ModelyardError):

@@ -12,6 +12,10 @@ from modelyard.contract import TrialSpec, Variable
 from modelyard.errors import InputError
 
 
+NODE = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes in the pods of an Indexed Job."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """One launch's orders.
@@ -61,6 +65,11 @@ def read_assignment(environ: Mapping[str, str]) -> Assignment:
         cache=Path(environ.get(Variable.CACHE) or Path(scratch) / "shared"),
         termination=Path(termination) if termination else None,
     )
+
+
+def follows(environ: Mapping[str, str]) -> bool:
+    """Whether this process is one of those that report nothing."""
+    return int(environ.get("RANK", 0)) > 0 or int(environ.get(NODE, 0)) > 0
 
 
 def _spec(environ: Mapping[str, str], wrong: list[str]) -> TrialSpec | None:

@@ -18,6 +18,7 @@ from modelyard.errors import (
     ServerUnreachable,
 )
 from modelyard.train.errors import Diverged, Stopped
+from modelyard.trial.peers import RankFailed
 
 SUMMARY_LIMIT = 1000
 DETAIL_LIMIT = 16_000
@@ -46,6 +47,8 @@ def exit_code(error: BaseException) -> Exit:
             return Exit.FENCED
         case Diverged():
             return Exit.DIVERGED
+        case RankFailed():
+            return error.code
         case _ if _is_memory(error):
             return Exit.OUT_OF_MEMORY
         case InputError() | ServerRefused() | DigestMismatch():

@@ -86,9 +86,9 @@ def _work(
     assignment: Assignment, intake: Intake, poster: Poster, stopping: Stopping
 ) -> TrialResult:
     document = intake.document(assignment.spec.document, patience_seconds=PATIENCE_SECONDS)
-    experiment = _experiment(document.experiment)
+    experiment = experiment_of(document.experiment)
     use_threads(experiment.resources.threads)
-    with _store(assignment, intake, document.store) as store:
+    with store_of(assignment, intake, document.store) as store:
         return _work_in(store, assignment, document, experiment, poster, stopping)
 
 
@@ -136,7 +136,7 @@ def _work_in(
 
 
 @contextmanager
-def _store(assignment: Assignment, intake: Intake, base: str) -> Iterator[Store]:
+def store_of(assignment: Assignment, intake: Intake, base: str) -> Iterator[Store]:
     """A folder is reached by everybody; for a bucket launches have no keys."""
     if base.startswith("file:"):
         yield store_for(base)
@@ -176,7 +176,7 @@ def _kept(keeper: Keeper, work: Work) -> TrialResult:
     return result
 
 
-def _experiment(document: dict[str, object]) -> Experiment:
+def experiment_of(document: dict[str, object]) -> Experiment:
     try:
         return Experiment.model_validate(document)
     except ValidationError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from modelyard.contract import Exit
 from modelyard.errors import InputError
-from modelyard.trial.assignment import read_assignment
+from modelyard.trial.assignment import follows, read_assignment
 from modelyard.trial.stopping import Stopping
 
 
@@ -27,7 +27,11 @@ def main(environ: Mapping[str, str]) -> int:
     except InputError as error:
         print(error, file=sys.stderr, flush=True)
         return Exit.CONFIGURATION
-    # Not at the top: it takes seconds, in which a SIGTERM is already answered as it should be.
+    # Not at the top: they take seconds, in which a SIGTERM is already answered as it should be.
+    if follows(environ):
+        from modelyard.trial.following import follow
+
+        return follow(assignment)
     from modelyard.trial.launch import carry_out
 
     return carry_out(assignment, stopping)

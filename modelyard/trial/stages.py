@@ -6,8 +6,10 @@ compiler, seconds that the other stages need not pay. A fork server has imported
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from modelyard.train.reporting import Reporter
 
 if TYPE_CHECKING:
     from modelyard.train.job import FitJob
+    from modelyard.train.ranks import Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +67,9 @@ def do_stage(work: Work) -> TrialResult:
     match work.spec.stage:
         case Stage.PREPARE:
             return _prepare(work)
-        case Stage.TRIAL:
-            return _try(work)
-        case Stage.TRAIN:
-            return _fit(work, _job(work))
+        case Stage.TRIAL | Stage.TRAIN:
+            with _ranks(work) as ranks:
+                return _fit_as_wanted(work, _job(work, ranks))
         case Stage.EVALUATE:
             return _evaluate(work)
 
@@ -92,20 +94,42 @@ def _prepare(work: Work) -> TrialResult:
     )
 
 
-def _try(work: Work) -> TrialResult:
-    """One configuration, as trials are compared: on a sample, or over folds."""
-    data, job = work.experiment.data, _job(work)
-    if data.fits > 1:
+def follow_stage(work: Work) -> None:
+    """Take part in the fit of a launch that another process reports of.
+
+    Args:
+        work: as that process has it, but for the reporter.
+
+    Raises:
+        Exception: whatever the fit raises.
+    """
+    from modelyard.train.fit import fit
+
+    with _ranks(work) as ranks:
+        fit(_job(work, ranks), work.reporter)
+
+
+def _ranks(work: Work) -> AbstractContextManager[Ranks]:
+    from modelyard.trial.peers import place_of, together
+
+    wanted = work.experiment.resources
+    return together(place_of(os.environ, nodes=wanted.nodes, gpus=wanted.gpus), work.scratch)
+
+
+def _fit_as_wanted(work: Work, job: FitJob) -> TrialResult:
+    if work.spec.stage is Stage.TRIAL and work.experiment.data.fits > 1:
         return _fit_folds(work, job)
-    snapshot = job.snapshot.sampled(data.sample, work.experiment.seed)
-    return _fit(work, replace(job, snapshot=snapshot))
+    return _fit(work, job)
 
 
-def _job(work: Work) -> FitJob:
+def _job(work: Work, ranks: Ranks) -> FitJob:
+    """The fit of a stage: trials are compared on a sample, the winner learns from all."""
     from modelyard.train.job import FitJob
 
-    snapshot = _snapshot(work)
+    data, snapshot = work.experiment.data, _snapshot(work)
     family = resolve(work.experiment, snapshot.card)
+    if work.spec.stage is Stage.TRIAL and data.fits == 1:
+        snapshot = snapshot.sampled(data.sample, work.experiment.seed)
     return FitJob(
         snapshot=snapshot,
         experiment=work.experiment,
@@ -116,6 +140,7 @@ def _job(work: Work) -> FitJob:
         scratch=work.scratch / "checkpoints",
         resume=work.resume,
         code=_code(work, family),
+        ranks=ranks,
     )
 
 

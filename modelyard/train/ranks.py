@@ -1,0 +1,90 @@
+"""Several processes that fit one model: data-parallel training over torch.distributed.
+
+Each rank takes its part of every batch; the gradients that DistributedDataParallel averages are
+those of the whole batch. Where everything else is equal on all ranks (weights, order of rows,
+schedule, metrics that decide), nothing else has to be agreed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+_LOST_WORDS = ("gloo", "connection closed by peer", "connection reset", "broken pipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """Who fits; alone by default. A world of several needs torch's default process group.
+
+    Args:
+        rank: of this process, from 0; rank 0 alone measures, saves and reports.
+        world: how many there are.
+        local: number of this process on its machine, and of its GPU.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that measures, saves and reports."""
+        return self.rank == 0
+
+    def share(self, batch: torch.Tensor) -> torch.Tensor:
+        """This rank's part of a batch's rows; parts differ by one row at most."""
+        return batch if self.world == 1 else torch.tensor_split(batch, self.world)[self.rank]
+
+    def weight(self, own: int, whole: int) -> float:
+        """Factor on the mean loss of ``own`` rows, so that the average over the ranks is that
+        of the ``whole`` batch, whose parts may differ by a row."""
+        return own * self.world / whole
+
+    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all ranks, in place."""
+        if self.world > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What rank 0 makes of it, on every rank. Picklable; the others don't call ``make``."""
+        if self.world == 1:
+            return make()
+        held: list[Any] = [make() if self.leads else None]
+        distributed.broadcast_object_list(held, src=0)
+        return cast(T, held[0])
+
+    def of_all(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """The tensor of each rank, by rank; all have one shape and lie on the CPU."""
+        if self.world == 1:
+            return [tensor]
+        held: list[Any] = [None] * self.world
+        distributed.all_gather_object(held, tensor)
+        return held
+
+    def joined(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The module to call in training: its gradients become the average over all ranks."""
+        if self.world == 1:
+            return module
+        device = next(module.parameters()).device
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices)
+
+
+ALONE = Ranks()
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error says that another rank is gone."""
+    if isinstance(error, distributed.DistError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in words for word in _LOST_WORDS)
