@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,26 @@ def read(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:
                 f"this one's {wanted.get(key)!r}",
             )
     return found
+
+
+def with_ranks(tensors: Sequence[Tensors]) -> Tensors:
+    """One group of the tensors of all ranks: those of rank 0 by their names, others' marked."""
+    return {
+        f"{_rank_mark(rank)}{name}": tensor
+        for rank, own in enumerate(tensors)
+        for name, tensor in own.items()
+    }
+
+
+def of_rank(tensors: Tensors, rank: int) -> Tensors:
+    """The inverse of ``with_ranks``, for one of them."""
+    mark = _rank_mark(rank)
+    found = {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
+    return {k: v for k, v in found.items() if not k.startswith("rank-")}
+
+
+def _rank_mark(rank: int) -> str:
+    return f"rank-{rank}." if rank else ""
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

@@ -95,6 +95,7 @@ def _fit_network(
         snapshot=job.snapshot.digest,
         scratch=job.scratch,
         code=job.code,
+        ranks=job.ranks,
     )
     device = find_device(recipe.train.device, job.experiment.resources.gpus)
     held_out = _examples(job, preprocessor, "validation")

@@ -59,8 +59,9 @@ class NetworkFit:
         ).to(device)
         if plan.code is not None:
             check_output(plan.family, self.module, data.features[:2], plan.shape.outputs)
-        sizes = batch_sizes(len(data), plan.train.batch_size)
-        _refuse_single_rows(self.module, sizes, data.features.shape[2:].numel())
+        sizes = batch_sizes(len(data), plan.train.batch_size, plan.ranks.world)
+        own = [size // plan.ranks.world for size in sizes]
+        _refuse_single_rows(self.module, own, data.features.shape[2:].numel())
         if plan.train.channels_last and len(plan.shape.inputs) == 3:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._loss = loss_for(plan.train, plan.task, data.target, plan.shape.outputs)
@@ -86,6 +87,8 @@ class NetworkFit:
         self._training = Training(
             plan, self._state, stepping=self._stepping, rates=self._rates, report=report
         )
+        if not plan.ranks.leads:
+            torch.manual_seed(plan.seed + plan.ranks.rank)  # other rows, other dropout
         self._saving = Saving(plan, report)
         self._history: tuple[dict[str, float], ...] = ()
         self._monitor = Monitor(metric=plan.metric)
@@ -101,7 +104,9 @@ class NetworkFit:
         found = checkpoint.read(folder, self._plan.identity)
         self.module.load_state_dict(found.model)
         checkpoint.restore_optimizer(self._state.optimizer, found.optimizer)
-        checkpoint.restore_random(self._generators(), found.random)
+        checkpoint.restore_random(
+            self._generators(), checkpoint.of_rank(found.random, self._plan.ranks.rank)
+        )
         self._state.epoch = self._saving.saved_epoch = found.epoch
         self._state.step = found.epoch * self._state.steps
         if self._stepping.average is not None:
@@ -158,7 +163,9 @@ class NetworkFit:
         rate = self._rates(self._state.step - 1)
         module = self._measured
         also = self._plan.measured
-        measured = measure(self._state, module, self._plan.shape, self._loss, rate, also)
+        measured = self._plan.ranks.from_first(
+            lambda: measure(self._state, module, self._plan.shape, self._loss, rate, also)
+        )
         values = self._hooks.epoch(
             self._state,
             {
@@ -197,7 +204,9 @@ class NetworkFit:
             model=self.module.state_dict(),
             best=self._best,
             optimizer=checkpoint.optimizer_tensors(self._state.optimizer),
-            random=checkpoint.random_tensors(self._generators()),
+            random=checkpoint.with_ranks(
+                self._plan.ranks.of_all(checkpoint.random_tensors(self._generators()))
+            ),
             hooks=self._hooks.state(),
             average={} if average is None else average.module.state_dict(),
             schedule=self._rates.to_json(),

@@ -11,6 +11,7 @@ from modelyard.contract import Scalar
 from modelyard.experiment.training import Train
 from modelyard.models.family import Task
 from modelyard.models.network import Shape
+from modelyard.train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class NetworkPlan:
         scratch: folder for checkpoints on their way to the reporter.
         measured: names of further metrics that are wanted; a plugin's is computed only then.
         code: where the module comes from, when it is the user's own.
+        ranks: the processes that fit it together; this one.
     """
 
     family: str
@@ -42,13 +44,16 @@ class NetworkPlan:
     scratch: Path
     measured: tuple[str, ...] = ()
     code: Code | None = None
+    ranks: Ranks = ALONE
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be resumed."""
         code = {} if self.code is None else {"code": self.code.digest}
+        ranks = {} if self.ranks.world == 1 else {"ranks": self.ranks.world}
         return {
             **code,
+            **ranks,
             "family": self.family,
             "parameters": self.parameters,
             "train": self.train.model_dump(mode="json"),

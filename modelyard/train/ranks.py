@@ -27,12 +27,10 @@ class Ranks:
     Args:
         rank: of this process, from 0; rank 0 alone measures, saves and reports.
         world: how many there are.
-        local: number of this process on its machine, and of its GPU.
     """
 
     rank: int = 0
     world: int = 1
-    local: int = 0
 
     @property
     def leads(self) -> bool:
@@ -46,7 +44,7 @@ class Ranks:
     def weight(self, own: int, whole: int) -> float:
         """Factor on the mean loss of ``own`` rows, so that the average over the ranks is that
         of the ``whole`` batch, whose parts may differ by a row."""
-        return own * self.world / whole
+        return 1.0 if self.world == 1 else own * self.world / whole
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over all ranks, in place."""
@@ -62,12 +60,12 @@ class Ranks:
         distributed.broadcast_object_list(held, src=0)
         return cast(T, held[0])
 
-    def of_all(self, tensor: torch.Tensor) -> list[torch.Tensor]:
-        """The tensor of each rank, by rank; all have one shape and lie on the CPU."""
+    def of_all(self, value: T) -> list[T]:
+        """The value of each rank, by rank. Picklable; tensors on the CPU."""
         if self.world == 1:
-            return [tensor]
+            return [value]
         held: list[Any] = [None] * self.world
-        distributed.all_gather_object(held, tensor)
+        distributed.all_gather_object(held, value)
         return held
 
     def joined(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

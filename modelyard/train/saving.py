@@ -63,6 +63,9 @@ class Saving:
         return self.saved_epoch
 
     def _write(self, state: Checkpoint) -> None:
+        if not self._plan.ranks.leads:
+            self.saved_epoch, self._unsaved = state.epoch, None
+            return
         folder = self._plan.scratch / f"{state.epoch:06d}"
         try:
             checkpoint.write(state, folder)

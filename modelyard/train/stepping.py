@@ -43,7 +43,7 @@ class Stepping:
         self._rates = rates
         self._hooks = hooks
         self._number = 0
-        self.forward: Callable[[torch.Tensor], torch.Tensor] = state.module
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = plan.ranks.joined(state.module)
         self.precision = Precision(train.precision, state.device)
         self.average = None if train.ema is None else Average(state.module, train.ema)
         self.augmentation = (

@@ -47,14 +47,21 @@ def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.
     )
 
 
-def batch_sizes(rows: int, batch_size: int) -> list[int]:
-    """Sizes of an epoch's batches; the last one may be short.
+def batch_sizes(rows: int, batch_size: int, ranks: int = 1) -> list[int]:
+    """Sizes of an epoch's batches over all ranks; the last one may be short.
 
-    A last batch of a single row is left out (another row each epoch, as rows are shuffled):
-    batch normalisation can't take it.
+    A last batch that has not two rows for each rank is left out (other rows each epoch, as they
+    are shuffled): batch normalisation can't take a single row, and a rank without any has
+    nothing to do.
+
+    Args:
+        rows: of the split.
+        batch_size: rows of a batch on one rank.
+        ranks: that take a batch together.
     """
-    whole, rest = divmod(rows, batch_size)
-    return [batch_size] * whole + ([rest] if rest > 1 or not whole else [])
+    whole, rest = divmod(rows, batch_size * ranks)
+    kept = rest >= 2 * ranks or (not whole and rest >= ranks)
+    return [batch_size * ranks] * whole + ([rest] if kept else [])
 
 
 def find_device(wanted: str, gpus: int) -> torch.device:

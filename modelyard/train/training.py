@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 
 from modelyard.train.beat import Beat
-from modelyard.train.errors import Diverged, Stopped
+from modelyard.train.errors import Diverged, PeerLost, Stopped
 from modelyard.train.plan import NetworkPlan
+from modelyard.train.ranks import is_lost_peer
 from modelyard.train.reporting import Reporter
 from modelyard.train.schedules import Rates
 from modelyard.train.state import FitState
@@ -37,13 +38,14 @@ class Training:
         rates: Rates,
         report: Reporter,
     ) -> None:
-        self._batch_size = plan.train.batch_size
+        self._ranks = plan.ranks
+        self._batch_size = plan.train.batch_size * plan.ranks.world
         self._accumulate = plan.train.accumulate
         self._state = state
         self._stepping = stepping
         self._rates = rates
         self._report = report
-        self._sizes = batch_sizes(len(state.train), plan.train.batch_size)
+        self._sizes = batch_sizes(len(state.train), plan.train.batch_size, plan.ranks.world)
         self._shares = _shares(self._sizes, self._accumulate)
         self._beat = Beat(report, epochs=plan.epochs, steps=len(self._sizes))
         self.shuffle = torch.Generator().manual_seed(plan.seed)
@@ -61,9 +63,18 @@ class Training:
 
         Raises:
             Stopped: the reporter said so.
+            PeerLost: another rank is gone.
             Diverged: a loss became NaN or infinite.
         """
-        state, sizes, shares = self._state, self._sizes, self._shares
+        try:
+            return self._epoch(before_stop)
+        except RuntimeError as error:
+            if self._ranks.world > 1 and is_lost_peer(error):
+                raise PeerLost(before_stop()) from error
+            raise
+
+    def _epoch(self, before_stop: Callable[[], int]) -> dict[str, float]:
+        state, sizes, shares, ranks = self._state, self._sizes, self._shares, self._ranks
         features, targets = state.train.features, state.train.target
         classify = state.task == "classification"
         losses = torch.zeros(len(sizes), device=state.device)
@@ -72,25 +83,37 @@ class Training:
         batches = torch.split(order[: sum(sizes)], self._batch_size)
         state.module.train()
         self._stepping.begin()
-        for number, batch in enumerate(batches):
+        for number, whole in enumerate(batches):
             if self._report.should_stop():
                 raise Stopped(before_stop())
+            batch = ranks.share(whole)
             target = targets.index_select(0, batch)
             last = (number + 1) % self._accumulate == 0 or number + 1 == len(sizes)
+            share = shares[number] * ranks.weight(len(batch), len(whole))
             raw, loss = self._stepping.take(
-                features.index_select(0, batch), target, share=shares[number], last=last
+                features.index_select(0, batch), target, share=share, last=last
             )
             losses[number] = loss
             if classify:
                 hits += (raw.argmax(1) == target).sum()
-            if self._beat.step(state.epoch, number + 1, sizes[number]):
+            # With several ranks all have to find it, and at the same place.
+            if self._beat.step(state.epoch, number + 1, sizes[number]) and ranks.world == 1:
                 self._check(losses[: number + 1])
+        losses, hits = self._of_all_ranks(losses), ranks.total(hits)
         self._check(losses)
         weights = torch.tensor(sizes, dtype=torch.float32, device=state.device)
         result = {"train_loss": float((losses * weights).sum() / weights.sum())}
         if classify:
             result["train_accuracy"] = int(hits) / sum(sizes)
         return result | self._gradient_norm()
+
+    def _of_all_ranks(self, losses: torch.Tensor) -> torch.Tensor:
+        """The mean loss of each batch, from those of this rank's parts of them."""
+        ranks = self._ranks
+        if ranks.world == 1:
+            return losses
+        parts = [len(ranks.share(torch.empty(size))) / size for size in self._sizes]
+        return ranks.total(losses * torch.tensor(parts, device=losses.device))
 
     def _gradient_norm(self) -> dict[str, float]:
         """Left out where there is none that is finite, as when fp16 overflows in every step."""

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from modelyard.contract import TrialSpec, Variable
 from modelyard.errors import InputError
 
-
 NODE = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes in the pods of an Indexed Job."""
 

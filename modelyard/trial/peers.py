@@ -2,8 +2,8 @@
 
 A launch is one process that reports. Where its experiment asks for several GPUs or nodes, that
 process is rank 0, and starts the others of its machine: the same program with ``RANK``,
-``LOCAL_RANK``, ``WORLD_SIZE`` and so on. On a cluster each node has a pod, whose own process starts the
-others there; which node it is says ``JOB_COMPLETION_INDEX``, and where the first is,
+``LOCAL_RANK``, ``WORLD_SIZE`` and so on. On a cluster each node has a pod, whose own process
+starts the others there; which node it is says ``JOB_COMPLETION_INDEX``, and where the first is,
 ``MASTER_ADDR`` and ``MASTER_PORT``. On one machine all nodes are processes of it.
 """
 
@@ -77,7 +77,7 @@ class Place:
     @property
     def ranks(self) -> Ranks:
         """As the fit sees it."""
-        return Ranks(rank=self.rank, world=self.world, local=self.local)
+        return Ranks(rank=self.rank, world=self.world)
 
 
 def place_of(environ: Mapping[str, str], *, nodes: int, gpus: int) -> Place:
@@ -125,7 +125,7 @@ def together(place: Place, scratch: Path) -> Iterator[Ranks]:
     if place.world == 1:
         yield place.ranks
         return
-    store = distributed.TCPStore(
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
         place.address or "127.0.0.1",
         place.port,
         place.world,
@@ -135,7 +135,10 @@ def together(place: Place, scratch: Path) -> Iterator[Ranks]:
     )
     started = _start(place, place.port or store.port, scratch) if place.local == 0 else {}
     try:
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "nccl"
+            torch.cuda.set_device(place.local)
         distributed.init_process_group(
             backend, store=store, rank=place.rank, world_size=place.world, timeout=SILENCE
         )
@@ -186,9 +189,7 @@ def _start(place: Place, port: int, scratch: Path) -> dict[int, subprocess.Popen
     return started
 
 
-def _failed(
-    started: Mapping[int, subprocess.Popen[bytes]], error: Exception
-) -> RankFailed | None:
+def _failed(started: Mapping[int, subprocess.Popen[bytes]], error: Exception) -> RankFailed | None:
     """The process of this machine whose own failure an error may come from."""
     lost = isinstance(error, PeerLost) or is_lost_peer(error)
     for rank, process in started.items():
