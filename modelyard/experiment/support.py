@@ -39,10 +39,6 @@ class Later:
     instead: str
 
 
-def _more_than_one(value: int) -> bool:
-    return value > 1
-
-
 def _is_in(*values: object) -> Callable[[object], bool]:
     return lambda value: value in values
 

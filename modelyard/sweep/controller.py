@@ -146,7 +146,7 @@ class SweepController:
         trials = budget.trials if study.cells is None else study.cells
         capacity = self._board.capacity
         parallel = parallel_trials(
-            budget.parallel, capacity, threads=resources.threads, gpus=resources.gpus
+            budget.parallel, capacity, threads=self._threads, gpus=resources.gpus
         )
         await self._announce(trials, parallel)
         gpus = resources_of(resources, capacity).gpus
@@ -164,14 +164,19 @@ class SweepController:
             image_pull_seconds=self._settings.image_pull_seconds,
         )
 
+    @property
+    def _threads(self) -> int:
+        """Of a trial: where there are no nodes, all of its processes are on this machine."""
+        wanted = self._experiment.resources
+        here = self._board.capacity.slots is None
+        return wanted.threads * (wanted.nodes if here else 1)
+
     async def _announce(self, trials: int, parallel: int) -> None:
         wanted = self._experiment.budget.trials
         notes = []
         if trials < wanted:
             notes.append(f"The grid has {trials} cells: {trials} trials run instead of {wanted}.")
-        crowded = crowd_note(
-            parallel, self._board.capacity, threads=self._experiment.resources.threads
-        )
+        crowded = crowd_note(parallel, self._board.capacity, threads=self._threads)
         if crowded is not None:
             notes.append(crowded)
         void = void_note(self._experiment)

@@ -54,6 +54,7 @@ _SAMPLE = {"{sweep}": "abcdefgh", "{trial}": "evaluate", "{launch}": "1"}
 def check_cluster(case: Case) -> Mistakes:
     """Sizes, names, tolerations, variables, volumes, labels and annotations."""
     yield from _sizes(case)
+    yield from _ranks(case)
     yield from _names(case)
     yield from _tolerations(case)
     yield from _env(case)
@@ -73,6 +74,22 @@ def _sizes(case: Case) -> Mistakes:
             ("resources", "cpus"),
             f"{wanted.cpus:g} is below 0.001, the least that can be asked for",
         )
+
+
+def _ranks(case: Case) -> Mistakes:
+    """Several processes fit a network, by parts of each batch; nothing else can be shared so."""
+    wanted, data, family = case.experiment.resources, case.experiment.data, case.catalogue.family
+    for key, count in (("gpus", wanted.gpus), ("nodes", wanted.nodes)):
+        if count < 2:
+            continue
+        if data.fits > 1:
+            yield case.mistake(
+                ("resources", key), f"{count} {key} can't share a trial with folds or repeats yet"
+            )
+        elif family is not None and not family.network:
+            yield case.mistake(
+                ("resources", key), f"{family.name} is fitted by one process; write {key}: 1"
+            )
 
 
 def _names(case: Case) -> Mistakes:

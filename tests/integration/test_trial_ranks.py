@@ -1,0 +1,130 @@
+"""A launch of two nodes on one machine: the program starts the other rank, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from modelyard.contract import Document, Exit, LaunchKey, Stage, TrialResult, TrialSpec, Variable
+from modelyard.data.snapshot import open_snapshot
+from modelyard.store.folder import FolderStore
+from modelyard.store.store import join
+from modelyard.train.fit import fit
+from tests.support.fitting import Recorder, job, table
+from tests.support.intake import Intake, running_intake
+
+pytestmark = pytest.mark.integration
+
+DEADLINE = 120.0
+TRAIN = {"batch_size": 32, "schedule": "constant", "optimizer": "sgd", "learning_rate": 0.1}
+PARAMETERS = {"hidden": 16, "norm": "none"}
+
+
+@pytest.fixture(scope="module")
+def intake() -> Iterator[Intake]:
+    """A real HTTP intake."""
+    with running_intake() as intake:
+        yield intake
+
+
+@contextmanager
+def launched(
+    intake: Intake, folder: Path, number: int, epochs: int = 3, **train: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """The trial program, as an executor would start it."""
+    snapshot = folder / "snapshot"
+    if not snapshot.exists():
+        table(snapshot)
+    store = FolderStore()
+    base = (folder / "store").as_uri()
+    data = store.commit(snapshot.rename(folder / "moved"), join(base, "data", "digits"))
+    wanted = job(
+        open_snapshot(store.fetch(data)),
+        folder,
+        epochs=epochs,
+        train={**TRAIN, **train},
+        resources={"nodes": 2},
+        model={"family": "mlp", "parameters": PARAMETERS},
+    ).experiment
+    key = LaunchKey(sweep="ranksabc", task="0", number=number)
+    spec = TrialSpec(
+        key=key,
+        stage=Stage.TRIAL,
+        document=intake.add(Document(experiment=wanted.to_document(), store=base)),
+        seed=3,
+        epochs=epochs,
+        inputs={"snapshot": data},
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "modelyard.trial"],
+        env={
+            **os.environ,
+            Variable.SPEC: spec.to_json(),
+            Variable.SERVER: intake.address,
+            Variable.SCRATCH: str(folder / "scratch"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_two_ranks_report_one_result(intake: Intake, tmp_path: Path) -> None:
+    """That of one process with the doubled batch; rank 0 alone has spoken."""
+    with launched(intake, tmp_path, 1) as process:
+        said, _ = process.communicate(timeout=DEADLINE)
+    table(tmp_path / "again")
+    alone = fit(
+        job(
+            open_snapshot(tmp_path / "again"),
+            tmp_path,
+            train={**TRAIN, "batch_size": 64},
+            parameters=PARAMETERS,
+        ),
+        Recorder(),
+    )
+
+    assert process.returncode == Exit.ACCEPTED, said
+    (result,) = intake.bodies("ranksabc-0-1", "result")
+    assert isinstance(result, TrialResult)
+    assert result.metrics == pytest.approx(alone.metrics, rel=1e-3)
+    assert len(intake.bodies("ranksabc-0-1", "started")) == 1
+
+
+def test_a_rank_that_is_killed_ends_the_launch_with_a_checkpoint(
+    intake: Intake, tmp_path: Path
+) -> None:
+    """As if the launch had been preempted: exit code 75, and the next one goes on."""
+    key = "ranksabc-0-2"
+    with launched(intake, tmp_path, 2, epochs=10_000, checkpoint_every=1000) as process:
+        intake.wait_for(lambda: bool(intake.bodies(key, "metrics")), DEADLINE)
+        (other,) = psutil.Process(process.pid).children()
+        other.kill()
+        said, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == Exit.STOPPED, said
+    assert intake.bodies(key, "checkpoint")
+
+
+def test_no_rank_outlives_the_launch(intake: Intake, tmp_path: Path) -> None:
+    """Killed without a word, rank 0 takes the other with it."""
+    with launched(intake, tmp_path, 3, epochs=10_000) as process:
+        intake.wait_for(lambda: bool(intake.bodies("ranksabc-0-3", "metrics")), DEADLINE)
+        (other,) = psutil.Process(process.pid).children()
+        process.kill()
+        other.wait(DEADLINE)
+
+    assert not other.is_running()
