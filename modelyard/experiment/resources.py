@@ -41,10 +41,18 @@ EnvValue = Annotated[
 class Resources(Section):
     """What one trial needs."""
 
-    gpus: int = Field(1, ge=0, description="GPUs of each node; requested on a cluster, used here where "
-        "present. Several take parts of each batch.")
-    nodes: int = Field(1, ge=1, description="Nodes of one trial, which take parts of each batch; "
-        "processes here, where there is no cluster.")
+    gpus: int = Field(
+        1,
+        ge=0,
+        description="GPUs of each node; requested on a cluster, used here where "
+        "present. Several take parts of each batch.",
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        description="Nodes of one trial, which take parts of each batch; "
+        "processes here, where there is no cluster.",
+    )
     cpus: float = Field(1, gt=0, description="CPU cores.")
     threads: int = Field(1, ge=1, description="CPU threads of a trial.")
     memory: str = Field(
