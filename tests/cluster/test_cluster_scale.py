@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -29,10 +26,12 @@ from tests.support.bare_jobs import (
     pod_ended,
     watching,
 )
-from tests.support.cluster_sweeps import asked, faults, small, states
+from tests.support.cluster_sweeps import asked, small, states
+from tests.support.cost import Cost
 from tests.support.host_server import HostServer, host_server
 from tests.support.installation import kubectl
 from tests.support.postgres import Postgres, postgres
+from tests.support.simulated_nodes import REAL, cordoned, simulated_nodes, there
 
 __all__ = ["postgres"]
 
@@ -46,30 +45,13 @@ LATE_SECONDS = 0.1
 CORES, MEGABYTES = 0.5, 500
 DEADLINE_SECONDS = 400.0
 
-TOLERATION = {"key": "kwok.x-k8s.io/node", "operator": "Exists"}
-MESSAGE = {"launch": "{sweep}-{trial}-{launch}", "metrics": {"accuracy": 0.9}, "step": 2}
-SIMULATED = {"fake/run-duration": f"{RUN_SECONDS}s", "fake/message": json.dumps(MESSAGE)}
-
 
 @pytest.fixture
 def server(tmp_path: Path, postgres: Postgres) -> Iterator[HostServer]:
     """Our server, whose launches may run on simulated nodes."""
-    with host_server(tmp_path, postgres, tolerations=[TOLERATION], annotations=SIMULATED) as server:
+    database = postgres.database(like=postgres.migrated)
+    with host_server(tmp_path, database, **there(RUN_SECONDS)) as server:
         yield server
-
-
-@contextmanager
-def simulated_nodes(count: int) -> Iterator[None]:
-    """So many nodes, and the real one takes nothing new, while the block runs."""
-    real = kubectl("get", "nodes", "-l", "type!=kwok", "-o", "name").split()
-    faults("fake-nodes", str(count))
-    kubectl("cordon", *real)
-    try:
-        kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
-        yield
-    finally:
-        kubectl("uncordon", *real)
-        kubectl("delete", "nodes", "-l", "type=kwok", "--wait=false")
 
 
 @contextmanager
@@ -109,33 +91,6 @@ def requests(flow: str) -> int:
     counter = r'^apiserver_flowcontrol_dispatched_requests_total\{flow_schema="%s".*\} (\S+)$'
     found = re.findall(counter % flow, kubectl("get", "--raw", "/metrics"), re.MULTILINE)
     return sum(int(float(number)) for number in found)
-
-
-@dataclass(kw_only=True)
-class Cost:
-    """What a process took while it was looked at."""
-
-    cores: float = 0.0
-    megabytes: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def of(self, process: psutil.Process) -> Iterator[None]:
-        """Look while the block runs: the mean of the CPU, the most of the memory."""
-        thread = threading.Thread(target=self._watch, args=(process,))
-        before, begun = sum(process.cpu_times()[:2]), time.monotonic()
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-            spent = sum(process.cpu_times()[:2]) - before
-            self.cores = spent / (time.monotonic() - begun)
-
-    def _watch(self, process: psutil.Process) -> None:
-        while not self._over.wait(0.5):
-            self.megabytes = max(self.megabytes, process.memory_info().rss / 1e6)
 
 
 def span(server: HostServer, sweep: str) -> float:
@@ -190,6 +145,7 @@ def test_four_hundred_trials_at_once_cost_little_more_than_their_jobs(
         client.wait_stage(sweep, "prepare")
         with (
             simulated_nodes(NODES),
+            cordoned(REAL),
             counted(server) as flow,
             watching(server, JOBS, job_ended) as jobs,
         ):

@@ -26,7 +26,6 @@ from tests.support import minio
 from tests.support.cluster import host_address, namespace, needed
 from tests.support.installation import kubectl
 from tests.support.mlflow_store import mlflow_server
-from tests.support.postgres import Postgres
 
 ACCOUNT, BARE = "modelyard", "bare"
 ROOT = Path(__file__).parents[2]
@@ -77,11 +76,12 @@ class HostServer:
 
 
 @contextmanager
-def host_server(folder: Path, postgres: Postgres, **kubernetes: object) -> Iterator[HostServer]:
+def host_server(folder: Path, database: str, **kubernetes: object) -> Iterator[HostServer]:
     """A server in a namespace of its own, until the block ends.
 
     Args:
         folder: for all that it keeps.
+        database: SQLAlchemy URL of a Postgres.
         kubernetes: fields of ``KubernetesSettings``, to be written as JSON.
     """
     host, image = host_address(), needed("MODELYARD_TEST_IMAGE_TRIAL")
@@ -93,7 +93,7 @@ def host_server(folder: Path, postgres: Postgres, **kubernetes: object) -> Itera
         token, bare = _accounts(room)
         kubeconfig = _kubeconfig(folder / "kubeconfig", room, token)
         address, key = f"http://{host}:{services.free_port()}", secrets.token_hex(16)
-        database, changes = postgres.database(like=postgres.migrated), folder / "changes"
+        changes = folder / "changes"
         wanted = {"namespace": room, "image": image, **kubernetes}
         environment = {
             **{name: value for name, value in os.environ.items() if "MODELYARD" not in name},
