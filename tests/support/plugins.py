@@ -57,9 +57,3 @@ def install(target: Path, *names: str, version: str | None = None) -> None:
         write(target, project["name"], points, {}, version or project["version"])
         for module in (EXAMPLES / name).glob("*.py"):
             shutil.copy(module, target)
-
-
-def remove(target: Path, distribution: str) -> None:
-    """Uninstall a distribution's metadata, so that its plugins are no longer found."""
-    for info in target.glob(f"{distribution.replace('-', '_')}-*.dist-info"):
-        shutil.rmtree(info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,21 @@ from modelyard.cli import main
 from modelyard.plugins.distances import check_distance, distance
 from modelyard.plugins.groups import Group
 from modelyard.plugins.installed import installed, names
-from modelyard.plugins.loading import PluginError
+from modelyard.plugins.listing import listed
+from modelyard.plugins.loading import PluginError, State
 from modelyard.sweep.plugged import BUILT_IN, check_of
 from tests.support.plugins import EXAMPLES, install, write
+
+DOCS = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
+EXAMPLES_OF_THE_PAGE = {
+    Group.MODELS: "FAMILY",
+    Group.DATASETS: "squares",
+    Group.METRICS: "WITHIN_ONE",
+    Group.GATES: "confident",
+    Group.SAMPLERS: "eager",
+    Group.DISTANCES: "chebyshev",
+    Group.HOOKS: "Rate",
+}
 
 BROKEN = """
 import json
@@ -169,3 +182,18 @@ def test_no_name_of_modelyard_is_free() -> None:
     assert all(callable(check_of(group)) for group in Group)
     assert {"mlp", "auto"} <= set(BUILT_IN[Group.MODELS])
     assert sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()) == sorted(Group)
+
+
+@pytest.mark.parametrize("group", Group)
+def test_the_shortest_example_of_each_contract_keeps_it(group: Group, target: Path) -> None:
+    """What the page of the docs shows for a group can be installed as it stands."""
+    section = DOCS.partition(f"\n## {group.value.capitalize()}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.S)
+    module, thing = f"page_{group}", EXAMPLES_OF_THE_PAGE[group]
+    name = thing.lower() if group is not Group.MODELS else "shallow"
+    point = {name.replace("_", "-"): f"{module}:{thing}"}
+    write(target, f"page-{group}", {group: point}, {f"{module}.py": code})
+
+    (found,) = listed(group, check_of(group), BUILT_IN[group])
+
+    assert (found.state, found.reason) == (State.READY, "")
