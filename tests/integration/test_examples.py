@@ -29,6 +29,7 @@ FURTHER = {
     "kepler": ("search.space={max_iter: [5, 10]}", "deploy=null"),
     "own_model/own": ("deploy=null",),
     "churn": ("deploy=null",),
+    "text": ("search.space={hidden: [8, 16]}", "deploy=null"),
 }
 
 
