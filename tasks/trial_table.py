@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelyard.api import SweepView, TrialView
+from modelyard.report.tables import balance
 
 
 def progress_of(view: SweepView) -> float:
@@ -15,19 +16,29 @@ def progress_of(view: SweepView) -> float:
 
 
 def rows_of(trials: Sequence[TrialView]) -> list[dict[str, Any]]:
-    """One row a trial, with a column for each parameter that any of them has."""
+    """One row a trial, with a column for each parameter that any of them has.
+
+    Health and total have columns where any of them has some.
+    """
     names = sorted({name for trial in trials for name in trial.parameters})
+    worth = tuple(dict.fromkeys(name for trial in trials for name in balance(trial)))
     return [
         {
             "trial": trial.number,
             "state": trial.state.value,
             "value": ", ".join(f"{value:.4g}" for value in trial.values),
+            **{name: _worth(trial, name) for name in worth},
             "epoch": "" if trial.step is None else f"{trial.step}/{trial.epochs}",
             "seconds": round(trial.seconds, 1),
             **{name: trial.parameters.get(name, "") for name in names},
         }
         for trial in trials
     ]
+
+
+def _worth(trial: TrialView, name: str) -> str:
+    found = balance(trial)
+    return f"{found[name]:.4g}" if name in found else ""
 
 
 def as_json(rows: list[dict[str, Any]]) -> str:

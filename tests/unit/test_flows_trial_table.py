@@ -69,3 +69,15 @@ def test_every_row_has_every_parameter() -> None:
             "optimizer": "adamw",
         },
     ]
+
+
+def test_health_and_total_have_columns_where_there_are_some() -> None:
+    """A trial that isn't judged yet has empty cells there."""
+    trials = [
+        TrialView(
+            number=0, state=TrialState.COMPLETE, values=(0.9,), health={"health": 0.5}, total=0.78
+        ),
+        TrialView(number=1, state=TrialState.RUNNING),
+    ]
+
+    assert [(row["health"], row["total"]) for row in rows_of(trials)] == [("0.5", "0.78"), ("", "")]

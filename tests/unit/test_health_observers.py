@@ -17,14 +17,15 @@ from modelyard.models.families import FAMILIES
 from modelyard.models.network import Shape
 from modelyard.train.errors import Stopped
 from modelyard.train.fit import FitOutcome, fit
-from modelyard.train.hooks import FitView, Hook
+from modelyard.train.hooks import BatchView, FitView, Hook
 from modelyard.train.network import NetworkFit
 from modelyard.train.observers.activations import ActivationSample
+from modelyard.train.observers.gradients import GradientFlow
 from modelyard.train.observers.observed import Fitted, Observed, Observers
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.recipe import write_recipe
 from modelyard.train.tensors import to_device
-from tests.support.fitting import Recorder, digits, experiment, job, table
+from tests.support.fitting import Recorder, digits, experiment, job, table, texts
 
 PLAIN = {"hidden": 32, "layers": 1, "norm": "none", "activation": "relu"}
 
@@ -235,6 +236,51 @@ def test_a_regression_keeps_values(tmp_path: Path) -> None:
         "consistency",
         "health",
     }
+
+
+@pytest.mark.parametrize(("family", "units"), [("gru", 128), ("transformer", 512)])
+def test_units_of_text_models_are_seen(family: str, units: int, tmp_path: Path) -> None:
+    """A recurrent layer's states and the wide half of each transformer layer are units."""
+    outcome = fit(
+        job(texts(tmp_path / "data"), tmp_path / "s", family=family, epochs=1), Recorder()
+    )
+
+    numbers = outcome.observed.kept.numbers
+    assert sum(one.units for one in numbers.units) == units
+    assert (numbers.activations, numbers.gradients is None) == ((), False)
+
+
+def test_frozen_layers_and_sparse_gradients_are_left_out() -> None:
+    """A layer without gradient, or with a sparse one, is no layer that could vanish."""
+
+    class Three(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(5, 4, sparse=True)
+            self.frozen = nn.Linear(4, 4, bias=False).requires_grad_(False)
+            self.head = nn.Linear(4, 2)
+
+    class View:
+        module = Three()
+        steps, epoch, device = 1, 1, torch.device("cpu")
+
+    part = View.module
+    loss = part.head(part.frozen(part.words(torch.tensor([1, 2])))).square().sum()
+    loss.backward()
+    flow = GradientFlow()
+    flow.start(View())  # type: ignore[arg-type]
+    nothing = torch.zeros(0)
+    flow.batch(View(), BatchView(1, nothing, nothing, nothing, loss.detach()))  # type: ignore[arg-type]
+
+    found = flow.result()
+
+    assert found is not None
+    assert found.layers == ("words", "frozen", "head")
+    assert found.norms[0][:2] == found.weights[0][:2] == (0, 0)
+    grad = part.head.weight.grad
+    assert grad is not None
+    assert found.norms[0][2] == pytest.approx(float(grad.norm()))
+    assert found.losses == (pytest.approx(float(loss)),)
 
 
 def assert_same(one: FitOutcome, other: FitOutcome) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
 from modelyard.health.numbers import CHANNELS, IMAGES, Activation, Array, Units
 from modelyard.train.hooks import FitView, Hook
@@ -32,6 +33,7 @@ LAYERS, SIDE = 8, 32
 KINDS: tuple[type[nn.Module], ...] = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
     nn.Mish, nn.Softplus, nn.Hardswish, nn.Tanh, nn.Sigmoid, nn.RNNBase,
+    nn.TransformerEncoderLayer,
 )  # fmt: skip
 """Modules whose outputs are units. A function called in a network's own code can't be seen."""
 
@@ -76,23 +78,38 @@ def _seen(module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]
     """Within it every output of an activation is handed on: its name, module and values."""
     calls: dict[str, int] = {}
 
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def called(part: nn.Module, _given: Any, out: Any) -> None:
+    def hook(name: str, part: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
+        def called(_part: nn.Module, _given: Any, out: Any) -> None:
             calls[name] = calls.get(name, 0) + 1
             said = name if calls[name] == 1 else f"{name}:{calls[name]}"
-            values = out[0] if isinstance(out, tuple) else out
+            values = _values(out)
+            if isinstance(part, nn.TransformerEncoderLayer):
+                values = part.activation(values)  # a function, which has no hook of its own
             if isinstance(values, torch.Tensor) and values.ndim > 1:
                 see(said, part, values)
 
         return called
 
     parts = [(n, m) for n, m in module.named_modules() if isinstance(m, KINDS)]
-    handles = [part.register_forward_hook(hook(name)) for name, part in parts]
+    handles = [_watched(part).register_forward_hook(hook(name, part)) for name, part in parts]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _watched(part: nn.Module) -> nn.Module:
+    """What a module's units come out of: of a transformer's layer the wide half in its middle."""
+    return part.linear1 if isinstance(part, nn.TransformerEncoderLayer) else part
+
+
+def _values(out: Any) -> Any:
+    """The units' values in what a module gave: recurrent ones give their last state too, and of
+    texts of several lengths all words in a row."""
+    if isinstance(out, PackedSequence):
+        return out.data
+    return _values(out[0]) if isinstance(out, tuple) else out
 
 
 def _units(name: str, module: nn.Module, out: torch.Tensor) -> Units:

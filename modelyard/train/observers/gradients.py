@@ -33,7 +33,7 @@ class GradientFlow(Hook):
         """Measure the sampled batch."""
         if batch.number != self._sampled or not self._weights:
             return
-        gradients = [weight.grad for weight in self._weights]
+        gradients = [_dense(weight.grad) for weight in self._weights]
         learnt = [w for w, g in zip(self._weights, gradients, strict=True) if g is not None]
         there = [g for g in gradients if g is not None]
         # All of them at once: for small layers starting a kernel costs more than its work.
@@ -69,3 +69,8 @@ class GradientFlow(Hook):
             weights=tuple(tuple(row[count : 2 * count]) for row in rows),
             losses=tuple(row[-1] for row in rows),
         )
+
+
+def _dense(gradient: torch.Tensor | None) -> torch.Tensor | None:
+    """Sparse ones, of an embedding of one's own, have no norm that could be taken with others."""
+    return None if gradient is None or gradient.is_sparse else gradient
