@@ -28,7 +28,7 @@ from modelyard.models.cnn import Cnn
 from modelyard.models.families import FAMILIES
 from modelyard.store.store import store_for
 from modelyard.train.fit import FitJob, fit
-from modelyard.train.reporting import PhaseName
+from modelyard.train.reporting import PhaseName, Standing
 
 if TYPE_CHECKING:
     from bench.table import Row
@@ -51,7 +51,7 @@ class Silent:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Take no notice."""
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
+    def progress(self, standing: Standing) -> None:
         """Take no notice."""
 
     def checkpoint(self, epoch: int, folder: Path) -> None:

@@ -179,13 +179,29 @@ class Metrics(Wire):
 
 
 class Progress(Wire):
-    """How far within the task; also the beat that shows that training goes on."""
+    """How far within the task; also the beat that shows that training goes on.
+
+    Args:
+        epoch: the running one, from 1, of ``epochs``.
+        fraction: of the whole task that is done.
+        epoch_fraction: of the running epoch that is done.
+        examples_per_second: training examples since the last progress.
+        loss: mean of the running epoch's batches so far.
+        gradient_norm: the newest that was looked at, before clipping.
+        memory_bytes: resident size of the process.
+        device_memory_bytes: what tensors take on the GPU; None without one.
+    """
 
     kind: Literal["progress"] = "progress"
     epoch: int
     epochs: int
     fraction: float = Field(ge=0, le=1)
+    epoch_fraction: float | None = Field(None, ge=0, le=1)
     examples_per_second: float | None = None
+    loss: float | None = None
+    gradient_norm: float | None = None
+    memory_bytes: int | None = None
+    device_memory_bytes: int | None = None
 
 
 class Log(Wire):

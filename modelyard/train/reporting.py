@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 PhaseName = Literal["loading", "compiling", "training", "fitting", "evaluating", "saving"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A fit in the middle of an epoch.
+
+    Args:
+        epoch: the running one, from 1, of ``epochs``.
+        fraction: of the whole fit that is done, 0 to 1.
+        epoch_fraction: of the running epoch that is done, 0 to 1.
+        examples_per_second: since the last standing.
+        loss: mean over the running epoch's batches so far.
+        gradient_norm: the newest that was looked at, before clipping; None where none is finite.
+        memory_bytes: resident size of the process.
+        device_memory_bytes: what tensors take on the GPU; None without one.
+    """
+
+    epoch: int
+    epochs: int
+    fraction: float
+    epoch_fraction: float
+    examples_per_second: float
+    loss: float
+    gradient_norm: float | None
+    memory_bytes: int
+    device_memory_bytes: int | None
 
 
 class Reporter(Protocol):
@@ -21,9 +48,8 @@ class Reporter(Protocol):
         Keys carry their split: ``train_loss``, ``validation_accuracy``; also ``learning_rate``.
         """
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
-        """How far: in epoch ``epoch`` of ``epochs``, ``fraction`` of the whole fit (0 to 1),
-        ``rate`` in training examples per second. At most twice a second."""
+    def progress(self, standing: Standing) -> None:
+        """How far it is, and how it goes. At most twice a second."""
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """A whole checkpoint lies in ``folder``, which is the fit's: move or copy it before

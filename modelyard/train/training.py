@@ -47,7 +47,7 @@ class Training:
         self._report = report
         self._sizes = batch_sizes(len(state.train), plan.train.batch_size, plan.ranks.world)
         self._shares = _shares(self._sizes, self._accumulate)
-        self._beat = Beat(report, epochs=plan.epochs, steps=len(self._sizes))
+        self._beat = Beat(report, epochs=plan.epochs, batches=len(self._sizes), device=state.device)
         self.shuffle = torch.Generator().manual_seed(plan.seed)
         """Draws the order of the rows of each epoch."""
 
@@ -96,9 +96,8 @@ class Training:
             losses[number] = loss
             if classify:
                 hits += (raw.argmax(1) == target).sum()
-            # With several ranks all have to find it, and at the same place.
-            if self._beat.step(state.epoch, number + 1, sizes[number]) and ranks.world == 1:
-                self._check(losses[: number + 1])
+            if self._beat.is_due(sizes[number]):
+                self._tell(losses[: number + 1])
         losses, hits = self._of_all_ranks(losses), ranks.total(hits)
         self._check(losses)
         weights = torch.tensor(sizes, dtype=torch.float32, device=state.device)
@@ -115,20 +114,34 @@ class Training:
         parts = [len(ranks.share(torch.empty(size))) / size for size in self._sizes]
         return ranks.total(losses * torch.tensor(parts, device=losses.device))
 
+    def _tell(self, losses: torch.Tensor) -> None:
+        """Report how it goes after some of an epoch's batches."""
+        # With several ranks all have to find a divergence, and at the same place.
+        values = self._check(losses) if self._ranks.world == 1 else losses.tolist()
+        norms = self._stepping.norms
+        self._beat.report(
+            epoch=self._state.epoch,
+            done=len(values),
+            loss=sum(values) / len(values),
+            gradient_norm=float(norms[-1]) if norms else None,
+        )
+
     def _gradient_norm(self) -> dict[str, float]:
         """Left out where there is none that is finite, as when fp16 overflows in every step."""
         norms = [norm for norm in torch.stack(self._stepping.norms).tolist() if math.isfinite(norm)]
         return {"gradient_norm": sum(norms) / len(norms)} if norms else {}
 
-    def _check(self, losses: torch.Tensor) -> None:
-        """Raise Diverged at the first of an epoch's losses that is no number."""
-        for number, loss in enumerate(losses.tolist()):
+    def _check(self, losses: torch.Tensor) -> list[float]:
+        """The losses of an epoch so far; raises Diverged at the first that is no number."""
+        values: list[float] = losses.tolist()
+        for number, loss in enumerate(values):
             if not math.isfinite(loss):
                 epoch = self._state.epoch
                 step = (epoch - 1) * self._state.steps + number // self._accumulate
                 raise Diverged(
                     step=step + 1, epoch=epoch, learning_rate=self._rates(step), loss=loss
                 )
+        return values
 
 
 def _shares(sizes: list[int], accumulate: int) -> list[float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from modelyard.contract import Metrics, Phase, Progress
 from modelyard.experiment.model import Objective
-from modelyard.train.reporting import PhaseName
+from modelyard.train.reporting import PhaseName, Standing
 from modelyard.trial.background import Keeper
 from modelyard.trial.poster import Poster
 from modelyard.trial.stopping import Stopping
@@ -48,11 +49,9 @@ class LaunchReporter:
         if self._metric is not None and self._metric in values:
             self._scores[step] = self._sign * values[self._metric]
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
+    def progress(self, standing: Standing) -> None:
         """Send it: the fit itself sees to its rate, and this is the only beat there is."""
-        self._poster.post(
-            Progress(epoch=epoch, epochs=epochs, fraction=fraction, examples_per_second=rate)
-        )
+        self._poster.post(Progress(**asdict(standing)))
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """Have it stored under this launch's number."""

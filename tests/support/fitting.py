@@ -18,7 +18,7 @@ from modelyard.data.split import Parts
 from modelyard.data.texts import Texts
 from modelyard.experiment.model import Experiment
 from modelyard.train.fit import FitJob
-from modelyard.train.reporting import PhaseName
+from modelyard.train.reporting import PhaseName, Standing
 
 # As in a trial. With more, small operations wait for each other, on a busy machine for ever.
 torch.set_num_threads(1)
@@ -51,7 +51,7 @@ class Recorder:
         self.asked = 0
         self.phases: list[tuple[str, bool]] = []
         self.curve: dict[int, dict[str, float]] = {}
-        self.beats: list[tuple[int, int, float, float | None]] = []
+        self.beats: list[Standing] = []
         self.checkpoints: list[int] = []
 
     def phase(self, name: PhaseName, steps: bool) -> None:
@@ -62,9 +62,9 @@ class Recorder:
         """Keep them."""
         self.curve[step] = dict(values)
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
+    def progress(self, standing: Standing) -> None:
         """Keep it."""
-        self.beats.append((epoch, epochs, fraction, rate))
+        self.beats.append(standing)
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """Move it, where there is a place for it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from modelyard.errors import InputError
 from modelyard.models.families import FAMILIES
@@ -275,12 +277,32 @@ def test_beats_come_when_their_time_has_come() -> None:
     """Progress is told once the beat's time has passed, with the rate since the last one."""
     now = 0.0
     report = Recorder()
-    beat = Beat(report, epochs=2, steps=10, clock=lambda: now)
+    beat = Beat(report, epochs=2, batches=10, device=torch.device("cpu"), clock=lambda: now)
 
     told = []
     for done in range(1, 11):
         now += BEAT_SECONDS / 4
-        told.append(beat.step(1, done, 16))
+        told.append(beat.is_due(16))
+        if told[-1]:
+            beat.report(epoch=2, done=done, loss=0.5, gradient_norm=math.inf)
 
     assert told == [False, False, False, True, False, False, False, True, False, False]
-    assert report.beats == [(1, 2, 4 / 20, 64 / BEAT_SECONDS), (1, 2, 8 / 20, 64 / BEAT_SECONDS)]
+    assert [beat.fraction for beat in report.beats] == [14 / 20, 18 / 20]
+    assert [beat.epoch_fraction for beat in report.beats] == [4 / 10, 8 / 10]
+    assert [beat.examples_per_second for beat in report.beats] == [64 / BEAT_SECONDS] * 2
+
+
+def test_beats_tell_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of an epoch loss, gradient norm, rate and memory are told."""
+    monkeypatch.setattr("modelyard.train.beat.BEAT_SECONDS", 0.0)
+    report = Recorder()
+
+    fit(job(table(tmp_path / "data"), tmp_path / "scratch", epochs=1), report)
+
+    assert [beat.epoch_fraction for beat in report.beats] == [0.25, 0.5, 0.75, 1.0]
+    last = report.beats[-1]
+    assert last.loss == pytest.approx(report.curve[1]["train_loss"], rel=0.2)
+    assert last.gradient_norm == pytest.approx(report.curve[1]["gradient_norm"])
+    assert last.examples_per_second > 0
+    assert last.memory_bytes > 10 * 2**20
+    assert last.device_memory_bytes is None
