@@ -102,6 +102,15 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU where there is one and resources.gpus isn't 0."
     )
+    resident: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whether the data lies on the device as a whole; auto: where it takes at most "
+        "half of resources.memory, or of what is free on the GPU. Else each batch is read when "
+        "its turn comes.",
+    )
+    loader_workers: int = Field(
+        2, ge=1, description="Threads that read the batches of data that isn't resident."
+    )
     hooks: tuple[HookUse, ...] = Field(
         (), strict=False, description="Plugins that look into the fit, in their order."
     )

@@ -14,6 +14,7 @@ from modelyard.models.network import Scale, Shape
 from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.job import FitJob, FitOutcome
+from modelyard.train.loading import Loader
 from modelyard.train.network import NetworkFit
 from modelyard.train.observers.observed import (
     Fitted,
@@ -25,7 +26,7 @@ from modelyard.train.plan import NetworkPlan
 from modelyard.train.plugged import plugged_hooks
 from modelyard.train.recipe import Recipe, write_recipe
 from modelyard.train.reporting import Reporter
-from modelyard.train.tensors import find_device, to_device
+from modelyard.train.tensors import find_device
 
 __all__ = ["FitJob", "FitOutcome", "fit"]
 
@@ -73,51 +74,38 @@ def _fit_network(
     card = job.snapshot.card
     metric = job.experiment.objective[0].metric
     metric_for(metric, card.task)
-    features, truth = _examples(job, preprocessor, "train")
+    device = find_device(recipe.train.device, job.experiment.resources.gpus)
     regression = card.task == "regression"
-    scale = Scale.of(truth) if regression else None
+    scale = Scale.of(job.snapshot.target("train")) if regression else None
+    loader = Loader(
+        snapshot=job.snapshot,
+        preprocessor=preprocessor,
+        scale=scale,
+        device=device,
+        train=recipe.train,
+        memory_bytes=job.experiment.resources.memory_bytes,
+    )
     shape = Shape(
-        inputs=features.shape[1:],
+        inputs=loader.inputs,
         outputs=1 if regression else len(card.classes),
         scale=scale,
         vocabulary=preprocessor.text.size if preprocessor.text else None,
     )
-    plan = NetworkPlan(
-        family=job.family,
-        parameters=recipe.parameters,
-        shape=shape,
-        task=card.task,
-        train=recipe.train,
-        metric=metric,
-        measured=job.experiment.measured,
-        epochs=job.epochs,
-        seed=job.seed,
-        snapshot=job.snapshot.digest,
-        scratch=job.scratch,
-        code=job.code,
-        ranks=job.ranks,
-    )
-    device = find_device(recipe.train.device, job.experiment.resources.gpus)
-    held_out = _examples(job, preprocessor, "validation")
-    validation = to_device(*held_out, scale, device)
+    plan = _plan(job, recipe, shape, metric)
     observers = Observers()
-    fitting = NetworkFit(
-        plan,
-        to_device(features, truth, scale, device),
-        validation,
-        report,
-        hooks=(*plugged_hooks(recipe.train.hooks), *observers.hooks),
-    )
+    data, validation = loader.load("train"), loader.load("validation")
+    hooks = (*plugged_hooks(recipe.train.hooks), *observers.hooks)
+    fitting = NetworkFit(plan, data, validation, report, hooks=hooks)
     if job.resume is not None:
         fitting.resume(job.resume)
     report.phase("training", True)
     fitting.run()
-    estimator = fitting.estimator()
     observed = observers.result(
         Fitted(
-            features=features,
-            truth=held_out[1],
-            output=estimator.predict(held_out[0]),
+            rows=len(data),
+            inputs=shape.inputs,
+            truth=validation.truth,
+            output=fitting.answers(),
             classes=card.classes,
             metrics=fitting.kept_metrics,
             parameters=sum(weight.numel() for weight in fitting.module.parameters()),
@@ -131,9 +119,27 @@ def _fit_network(
         step=fitting.kept_epoch,
         card=card,
         preprocessor=preprocessor,
-        estimator=estimator,
+        estimator=fitting.estimator(),
         observed=observed,
         code=job.code,
+    )
+
+
+def _plan(job: FitJob, recipe: Recipe, shape: Shape, metric: str) -> NetworkPlan:
+    return NetworkPlan(
+        family=job.family,
+        parameters=recipe.parameters,
+        shape=shape,
+        task=job.snapshot.card.task,
+        train=recipe.train,
+        metric=metric,
+        measured=job.experiment.measured,
+        epochs=job.epochs,
+        seed=job.seed,
+        snapshot=job.snapshot.digest,
+        scratch=job.scratch,
+        code=job.code,
+        ranks=job.ranks,
     )
 
 
@@ -156,7 +162,8 @@ def _fit_trees(
     )
     observed = observe_classical(
         Fitted(
-            features=train[0],
+            rows=len(train[0]),
+            inputs=train[0].shape[1:],
             truth=held_out[1],
             output=output,
             classes=card.classes,

@@ -10,10 +10,18 @@ from torch import nn
 
 from modelyard.evaluate.metrics import compute
 from modelyard.models.estimator import Array
-from modelyard.models.network import PREDICT_BATCH, Shape, outputs_of
+from modelyard.models.network import Shape, outputs_of
 from modelyard.train.errors import Diverged
 from modelyard.train.losses import Loss
 from modelyard.train.state import FitState
+from modelyard.train.tensors import Split
+
+
+def answers(module: nn.Module, split: Split) -> torch.Tensor:
+    """(n, outputs) what a network, put into evaluation mode, says to each row of a split."""
+    module.eval()
+    with torch.inference_mode():
+        return torch.cat([module(part) for part in split.parts()])
 
 
 def measure(
@@ -40,10 +48,8 @@ def measure(
         Diverged: the loss is NaN or infinite.
     """
     split = state.validation
-    module.eval()
+    raw = answers(module, split)
     with torch.inference_mode():
-        parts = torch.split(split.features, PREDICT_BATCH)
-        raw = torch.cat([module(part) for part in parts])
         loss = float(loss_of(raw, split.target))
     if not math.isfinite(loss):
         raise Diverged(step=state.step, epoch=state.epoch, learning_rate=rate, loss=loss)

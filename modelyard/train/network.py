@@ -5,6 +5,7 @@ Data and metrics stay on the device; the host waits for it once an epoch, and at
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import torch
 from torch import nn
 
 from modelyard.errors import InputError
-from modelyard.models.network import NetworkEstimator, build_module
+from modelyard.models.estimator import Array
+from modelyard.models.network import NetworkEstimator, build_module, outputs_of
 from modelyard.models.own_network import check_output
 from modelyard.train import checkpoint
 from modelyard.train.checkpoint import Checkpoint, Tensors
 from modelyard.train.hooks import Hook, Hooks
 from modelyard.train.losses import loss_for
-from modelyard.train.measure import measure
+from modelyard.train.measure import answers, measure
 from modelyard.train.monitor import Monitor
 from modelyard.train.optimisers import OPTIMISERS
 from modelyard.train.plan import NetworkPlan
@@ -36,8 +38,8 @@ class NetworkFit:
 
     Args:
         plan: what to do.
-        data: training split on the device.
-        validation: validation split on the same device.
+        data: training split, its batches on the device.
+        validation: validation split, on the same device.
         report: told of every epoch.
         hooks: called at the start, at each batch and epoch, and at the end, in this order.
     """
@@ -52,16 +54,16 @@ class NetworkFit:
     ) -> None:
         self._plan = plan
         self._report = report
-        device = data.features.device
+        device = data.target.device
         torch.manual_seed(plan.seed)
         self.module: nn.Module = build_module(
             plan.family, plan.parameters, plan.shape, plan.train.dropout, plan.code
         ).to(device)
         if plan.code is not None:
-            check_output(plan.family, self.module, data.features[:2], plan.shape.outputs)
+            check_output(plan.family, self.module, data.first(2), plan.shape.outputs)
         sizes = batch_sizes(len(data), plan.train.batch_size, plan.ranks.world)
         own = [size // plan.ranks.world for size in sizes]
-        _refuse_single_rows(self.module, own, data.features.shape[2:].numel())
+        _refuse_single_rows(self.module, own, math.prod(plan.shape.inputs[1:]))
         if plan.train.channels_last and len(plan.shape.inputs) == 3:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._loss = loss_for(plan.train, plan.task, data.target, plan.shape.outputs)
@@ -153,6 +155,10 @@ class NetworkFit:
         values = self._history[self.kept_epoch - 1]
         start = "validation_"
         return {k.removeprefix(start): v for k, v in values.items() if k.startswith(start)}
+
+    def answers(self) -> Array:
+        """The fitted network's answers to the validation split, as ``Estimator.predict``."""
+        return outputs_of(answers(self.module, self._state.validation), self._plan.shape)
 
     def estimator(self) -> NetworkEstimator:
         """The fitted network."""

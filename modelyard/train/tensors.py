@@ -1,25 +1,61 @@
-"""The data of a fit as tensors on the device; batches are index selects of them."""
+"""The data of a fit, as the loop takes it: in batches of tensors on the device."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from modelyard.errors import InputError
 from modelyard.models.estimator import Array
-from modelyard.models.network import Scale, features_tensor
+from modelyard.models.network import PREDICT_BATCH, Scale, features_tensor
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Features (n, …) and target (n,), on the device."""
+
+
+class Split(Protocol):
+    """One split of the data.
+
+    Features are (n, features) or (n, C, H, W) float32, or (n, length) int32 ids.
+    """
+
+    @property
+    def target(self) -> torch.Tensor:
+        """(n,) int64 class indices or float32 standardised values, on the device."""
+        ...
+
+    @property
+    def truth(self) -> Array:
+        """The same as numpy in the target's own unit, for metrics."""
+        ...
+
+    def __len__(self) -> int:
+        """Rows."""
+        ...
+
+    def first(self, count: int) -> torch.Tensor:
+        """Features of the first rows, on the device."""
+        ...
+
+    def batches(self, numbers: Sequence[torch.Tensor]) -> Iterator[Batch]:
+        """The batches with these numbers of rows, each (n,) int64 on the CPU."""
+        ...
+
+    def parts(self) -> Iterator[torch.Tensor]:
+        """All features in the order of the rows, so many at once as are predicted at once."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
-    """One split, whole on the device.
+class Resident:
+    """A split that lies on the device as a whole: batches are index selects of it.
 
     Args:
-        features: (n, features) or (n, C, H, W) float32, or (n, length) int32 ids.
-        target: (n,) int64 class indices, or float32 standardised values.
-        truth: the same as numpy in the target's own unit, for metrics.
+        features, target, truth: see ``Split``.
     """
 
     features: torch.Tensor
@@ -29,8 +65,23 @@ class Split:
     def __len__(self) -> int:
         return len(self.truth)
 
+    def first(self, count: int) -> torch.Tensor:
+        """See ``Split``."""
+        return self.features[:count]
 
-def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.device) -> Split:
+    def batches(self, numbers: Sequence[torch.Tensor]) -> Iterator[Batch]:
+        """See ``Split``."""
+        # All of them go to the device at once.
+        placed = torch.cat(list(numbers)).to(self.features.device)
+        for batch in torch.split(placed, [len(each) for each in numbers]):
+            yield self.features.index_select(0, batch), self.target.index_select(0, batch)
+
+    def parts(self) -> Iterator[torch.Tensor]:
+        """See ``Split``."""
+        return iter(torch.split(self.features, PREDICT_BATCH))
+
+
+def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.device) -> Resident:
     """Copy a split to the device.
 
     Args:
@@ -38,13 +89,18 @@ def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.
         truth: class indices, or values in their own unit.
         scale: of a regression's target, None for classes.
     """
-    target = truth if scale is None else (truth - scale.mean) / scale.deviation
-    kind = np.int64 if scale is None else np.float32
-    return Split(
+    return Resident(
         features=features_tensor(features).to(device),
-        target=torch.from_numpy(np.array(target, kind, order="C")).to(device),
+        target=target_tensor(truth, scale).to(device),
         truth=truth,
     )
+
+
+def target_tensor(truth: Array, scale: Scale | None) -> torch.Tensor:
+    """What a network is fitted to: class indices as int64, or standardised values as float32."""
+    target = truth if scale is None else (truth - scale.mean) / scale.deviation
+    kind = np.int64 if scale is None else np.float32
+    return torch.from_numpy(np.array(target, kind, order="C"))
 
 
 def batch_sizes(rows: int, batch_size: int, ranks: int = 1) -> list[int]:

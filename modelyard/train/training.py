@@ -75,24 +75,19 @@ class Training:
 
     def _epoch(self, before_stop: Callable[[], int]) -> dict[str, float]:
         state, sizes, shares, ranks = self._state, self._sizes, self._shares, self._ranks
-        features, targets = state.train.features, state.train.target
         classify = state.task == "classification"
         losses = torch.zeros(len(sizes), device=state.device)
         hits = torch.zeros((), dtype=torch.int64, device=state.device)
-        order = torch.randperm(len(state.train), generator=self.shuffle).to(state.device)
-        batches = torch.split(order[: sum(sizes)], self._batch_size)
+        order = torch.randperm(len(state.train), generator=self.shuffle)[: sum(sizes)]
         state.module.train()
         self._stepping.begin()
-        for number, whole in enumerate(batches):
+        own = [ranks.share(whole) for whole in torch.split(order, sizes)]
+        for number, (features, target) in enumerate(state.train.batches(own)):
             if self._report.should_stop():
                 raise Stopped(before_stop())
-            batch = ranks.share(whole)
-            target = targets.index_select(0, batch)
             last = (number + 1) % self._accumulate == 0 or number + 1 == len(sizes)
-            share = shares[number] * ranks.weight(len(batch), len(whole))
-            raw, loss = self._stepping.take(
-                features.index_select(0, batch), target, share=share, last=last
-            )
+            share = shares[number] * ranks.weight(len(target), sizes[number])
+            raw, loss = self._stepping.take(features, target, share=share, last=last)
             losses[number] = loss
             if classify:
                 hits += (raw.argmax(1) == target).sum()

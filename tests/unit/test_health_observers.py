@@ -99,7 +99,8 @@ def observed(
     fitting.run()
     return observers.result(
         Fitted(
-            features=features["train"],
+            rows=len(features["train"]),
+            inputs=features["train"].shape[1:],
             truth=snapshot.target("validation"),
             output=fitting.estimator().predict(features["validation"]),
             classes=snapshot.card.classes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional
 
+from modelyard.data.preprocess import Preprocessor
 from modelyard.errors import InputError
 from modelyard.experiment.training import Augment, Train
 from modelyard.models.network import NetworkEstimator
 from modelyard.train.augment import Augmentation
 from modelyard.train.averaging import Average
+from modelyard.train.errors import Stopped
 from modelyard.train.fit import fit
+from modelyard.train.loading import Loader
 from modelyard.train.losses import loss_for
 from modelyard.train.muon import MuonWithAdamW, hidden_matrices
 from tests.support.fitting import Recorder, digits, job, table
@@ -245,3 +249,58 @@ def test_gradient_norm_is_that_before_clipping(tmp_path: Path) -> None:
     fit(work, report)
 
     assert all(values["gradient_norm"] > 0.01 for values in report.curve.values())
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_streamed_data_gives_the_numbers_of_resident_data(kind: str, tmp_path: Path) -> None:
+    """Read batch by batch a fit comes to the very weights that it has with all data in memory."""
+    folder = tmp_path / "data"
+    snapshot = table(folder) if kind == "table" else digits(folder, rows=200)
+    weights, curves = [], []
+    for resident in (True, False):
+        report = Recorder()
+        work = job(
+            snapshot,
+            tmp_path / "scratch",
+            epochs=2,
+            train={"resident": resident, "loader_workers": 3, "dropout": 0.2},
+        )
+        found = fit(work, report)
+        assert isinstance(found.estimator, NetworkEstimator)
+        weights.append(found.estimator.module.state_dict())
+        curves.append(report.curve)
+
+    assert curves[0] == curves[1]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_data_is_resident_where_it_fits(tmp_path: Path) -> None:
+    """Half of the trial's memory is the bound, unless the file says which it is to be."""
+    snapshot = digits(tmp_path / "data", rows=200)
+    preprocessor = Preprocessor.fit(snapshot.rows("train"), snapshot.card)
+    size = 160 * 64 * 4  # 120 rows to learn from and 40 to measure on
+
+    def resident(memory_bytes: int, **train: Any) -> bool:
+        return Loader(
+            snapshot=snapshot,
+            preprocessor=preprocessor,
+            scale=None,
+            device=CPU,
+            train=Train(**train),
+            memory_bytes=memory_bytes,
+        ).resident
+
+    assert resident(2 * size)
+    assert not resident(2 * size - 1)
+    assert resident(1, resident=True)
+    assert not resident(2 * size, resident=False)
+
+
+def test_stop_in_the_middle_of_streamed_data_leaves_no_thread(tmp_path: Path) -> None:
+    """The threads that read ahead end with the fit."""
+    work = job(table(tmp_path / "data"), tmp_path / "scratch", train={"resident": False})
+
+    with pytest.raises(Stopped):
+        fit(work, Recorder(stop_after=2))
+
+    assert not [t for t in threading.enumerate() if t.name.startswith("loader")]

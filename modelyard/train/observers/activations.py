@@ -52,7 +52,7 @@ class ActivationSample(Hook):
     def end(self, fit: FitView) -> None:
         """Send the sample through the network."""
         found: list[tuple[str, nn.Module, torch.Tensor]] = []
-        rows = fit.validation.features[:SAMPLE]
+        rows = fit.validation.first(SAMPLE)
         fit.module.eval()
         with torch.inference_mode(), _seen(fit.module, lambda *seen: found.append(seen)):
             fit.module(rows)
@@ -69,7 +69,7 @@ class ActivationSample(Hook):
             self.activations += (Activation(layer=name, channels=tuple(channels)),)
         split = fit.validation
         kind = "int32" if fit.task == "classification" else "float32"
-        self.arrays["images"] = split.features[:IMAGES].float().cpu().numpy()
+        self.arrays["images"] = split.first(IMAGES).float().cpu().numpy()
         self.arrays["images.true"] = split.truth[:IMAGES].astype(kind)
 
 

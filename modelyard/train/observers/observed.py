@@ -24,7 +24,8 @@ class Fitted:
     """What is known of any fit, whatever its family.
 
     Args:
-        features: training split, preprocessed; only its shape counts.
+        rows: of the training split.
+        inputs: shape of one preprocessed example.
         truth: (n,) of the validation split, class indices or values.
         output: the kept model's answers to it, (n, classes) probabilities or (n,) values.
         classes: names of the classes, empty for a regression.
@@ -33,7 +34,8 @@ class Fitted:
         history: each epoch's metrics; empty without epochs.
     """
 
-    features: Array
+    rows: int
+    inputs: tuple[int, ...]
     truth: Array
     output: Array
     classes: tuple[str, ...]
@@ -112,8 +114,8 @@ def _observed(fitted: Fitted, numbers: Numbers, arrays: dict[str, Array]) -> Obs
             metrics=fitted.metrics,
             chance=chance,
             parameters=fitted.parameters,
-            rows=len(fitted.features),
-            features=math.prod(fitted.features.shape[1:]),
+            rows=fitted.rows,
+            features=math.prod(fitted.inputs),
             history=fitted.history,
             units=numbers.units,
             gradients=numbers.gradients,
