@@ -24,7 +24,7 @@ from modelyard.train import checkpoint
 from modelyard.train.errors import CheckpointFailed, CheckpointUnusable, Stopped
 from modelyard.train.fit import fit
 from modelyard.train.job import FitJob
-from modelyard.train.reporting import PhaseName, Reporter
+from modelyard.train.reporting import PhaseName, Reporter, Standing
 
 FILE = "folds.json"
 FORMAT = 1
@@ -245,10 +245,18 @@ class _FoldReporter:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Not passed on: a trial's steps are its folds, which pruners compare one by one."""
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:  # noqa: ARG002
+    def progress(self, standing: Standing) -> None:
         """Folds take the place of epochs."""
         fits = self._job.experiment.data.fits
-        self._report.progress(self._step, fits, (self._step - 1 + fraction) / fits, rate)
+        self._report.progress(
+            replace(
+                standing,
+                epoch=self._step,
+                epochs=fits,
+                fraction=(self._step - 1 + standing.fraction) / fits,
+                epoch_fraction=standing.fraction,
+            )
+        )
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """With what the finished folds came to, under its number among all epochs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -39,13 +40,13 @@ class Loader:
     train: Train
     memory_bytes: int
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[int, ...]:
         """Shape of one preprocessed example."""
         one = self.preprocessor.transform(self.snapshot.rows("train").take(slice(0, 1)))
         return tuple(one.shape[1:])
 
-    @property
+    @cached_property
     def resident(self) -> bool:
         """Whether training and validation split lie on the device.
 

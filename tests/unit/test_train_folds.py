@@ -267,9 +267,9 @@ def test_progress_runs_over_all_folds(tmp_path: Path, monkeypatch: pytest.Monkey
     fit_folds(trial(snapshot, tmp_path / "s"), report)
 
     fits = FOLDS * REPEATS
-    assert {(epoch, epochs) for epoch, epochs, _, _ in report.beats} == {
+    assert {(beat.epoch, beat.epochs) for beat in report.beats} == {
         (step, fits) for step in range(1, fits + 1)
     }
-    fractions = [fraction for _, _, fraction, _ in report.beats]
+    fractions = [beat.fraction for beat in report.beats]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
