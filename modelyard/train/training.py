@@ -39,7 +39,6 @@ class Training:
         report: Reporter,
     ) -> None:
         self._ranks = plan.ranks
-        self._batch_size = plan.train.batch_size * plan.ranks.world
         self._accumulate = plan.train.accumulate
         self._state = state
         self._stepping = stepping

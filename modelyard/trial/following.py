@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelyard.contract import Exit
-from modelyard.train.reporting import PhaseName
+from modelyard.train.reporting import PhaseName, Standing
 from modelyard.trial.assignment import Assignment
 from modelyard.trial.checkpoints import newest_whole
 from modelyard.trial.failures import exit_code
@@ -32,7 +32,7 @@ class Silence:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """See ``Reporter``."""
 
-    def progress(self, epoch: int, epochs: int, fraction: float, rate: float | None) -> None:
+    def progress(self, standing: Standing) -> None:
         """See ``Reporter``."""
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
