@@ -12,6 +12,7 @@ from modelyard.cli.catalogue import look
 from modelyard.cli.own_code import look_at_code
 from modelyard.cli.sources import goes_to_cluster, is_elsewhere
 from modelyard.cli.views import CheckView
+from modelyard.cli.weights import look_at_weights, with_absolute_weights
 from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
 from modelyard.errors import ExperimentError
@@ -109,7 +110,12 @@ def load_checked(
     found += seen.of_plugins
     told = judged | {mistake.path for mistake in found}
     mistakes = loaded.with_mistakes(
-        [*found, *own.mistakes, *(m for m in seen.mistakes if m.path not in told)]
+        [
+            *found,
+            *own.mistakes,
+            *look_at_weights(experiment, base, loaded.source.values),
+            *(m for m in seen.mistakes if m.path not in told),
+        ]
     )
     if mistakes or (seen.card is None and not elsewhere):
         raise ExperimentError(loaded.source.name, mistakes)
@@ -133,7 +139,9 @@ def _checked(
     data = experiment.data.model_copy(
         update={"source": absolute(experiment.data.source, path.parent)}
     )
-    whole = experiment.model_copy(update={"search": search, "data": data})
+    whole = with_absolute_weights(
+        experiment.model_copy(update={"search": search, "data": data}), path.parent
+    )
     trials, notes = _trials(whole, space)
     random = drawn_at_random(search.sampler.name, space)
     if random:

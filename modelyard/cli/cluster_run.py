@@ -15,6 +15,7 @@ from modelyard.cli.lineage import lineage
 from modelyard.cli.summary import run_view
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.wanted import Wanted
+from modelyard.cli.weights import with_uploaded_weights
 from modelyard.client import Client
 from modelyard.code.sending import send
 from modelyard.errors import InputError, ServerUnreachable
@@ -79,6 +80,7 @@ def _begin(
 ) -> tuple[Chosen, Experiment]:
     """Send what the cluster hasn't got, and have the run begun, or found."""
     experiment = with_uploaded_source(client, checked.experiment, display)
+    experiment = with_uploaded_weights(client, experiment, display)
     tags, code = lineage(wanted.file), None
     if checked.code is not None:
         display.say(f"sending {len(checked.code.files)} files of code unless they are there")

@@ -17,10 +17,12 @@ from modelyard.experiment.rules.plugins import check_plugins
 from modelyard.experiment.rules.search import check_search
 from modelyard.experiment.rules.space import check_space
 from modelyard.experiment.rules.training import check_training
+from modelyard.experiment.rules.weights import check_weights
 
 RULES = (
     check_columns,
     check_family,
+    check_weights,
     check_training,
     check_metrics,
     check_search,

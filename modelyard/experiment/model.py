@@ -18,6 +18,7 @@ from modelyard.experiment.resources import Resources
 from modelyard.experiment.search import Pruner, Search
 from modelyard.experiment.section import Section
 from modelyard.experiment.training import Train
+from modelyard.experiment.weights import Weights
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A DNS label, as Kubernetes and URLs want it."""
@@ -107,6 +108,9 @@ class Model(Section):
     family: str = Field("auto", description="auto, a family's name, or your own as file.py:Class.")
     parameters: dict[str, Scalar] = Field(
         {}, description="The family's parameters that stay fixed."
+    )
+    weights: Weights | None = Field(
+        None, description="What a network starts from; null: from random numbers."
     )
 
 

@@ -34,7 +34,8 @@ def effective_space(experiment: Experiment, family: Family | None) -> dict[str, 
     """What is searched: the file's space, else the family's without what the file fixes.
 
     A value that the user wrote under ``model.parameters`` stays as it was written, for a network
-    one under ``train`` too. (The ``learning_rate`` of boosted trees is not that of ``train``.)
+    one under ``train`` too; with weights to start from, so do all the family's parameters. (The
+    ``learning_rate`` of boosted trees is not that of ``train``.)
 
     Args:
         experiment: as it was read, so that written keys can be told from defaults.
@@ -45,6 +46,8 @@ def effective_space(experiment: Experiment, family: Family | None) -> dict[str, 
     if family is None:
         return {}
     fixed = set(experiment.model.parameters)
+    if experiment.model.weights is not None:  # which fit one shape of the model alone
+        fixed |= set(family.parameters)
     if family.network:
         fixed |= written(experiment.train)
     return {name: p for name, p in family.space.items() if name not in fixed}

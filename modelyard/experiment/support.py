@@ -14,6 +14,7 @@ from typing import Any
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.weights import is_version
 from modelyard.experiment.written import shown, wanted
 
 SOURCES = (
@@ -48,12 +49,22 @@ def _later_source(source: str) -> bool:
     return scheme is not None and scheme[1] != "s3"
 
 
+def _far_weights(source: str) -> bool:
+    return is_version(source) or "://" in source
+
+
 LATER: tuple[Later, ...] = (
     Later(
         key="data.source",
         refused=_later_source,
         values="addresses other than s3://…",
         instead=SOURCES,
+    ),
+    Later(
+        key="model.weights.source",
+        refused=_far_weights,
+        values="versions of MLflow's registry (models:/NAME/VERSION) and addresses",
+        instead="a .safetensors file, or the folder of a packed model",
     ),
     Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(

@@ -50,7 +50,7 @@ class PackedModelError(ModelyardError):
     """A folder holds no packed model that can be used. Names the file and what is wrong."""
 
 
-class _Description(BaseModel):
+class Description(BaseModel):
     """``model.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -197,7 +197,7 @@ def load(folder: Path) -> Predictor:
         PackedModelError: something is missing, damaged or not of this program.
         DigestMismatch: the weights, or the code, are not those that were packed.
     """
-    description = _describe(folder)
+    description = describe(folder)
     if lacking := check_needed(description.plugins):
         raise PackedModelError(f"the model in {folder} can't be loaded here: {lacking}")
     file = folder / description.file
@@ -223,13 +223,18 @@ def needed_plugins(folder: Path) -> tuple[Needed, ...]:
     Raises:
         PackedModelError: there is none, or its description is damaged.
     """
-    return _describe(folder).plugins
+    return describe(folder).plugins
 
 
-def _describe(folder: Path) -> _Description:
+def describe(folder: Path) -> Description:
+    """What the packed model in a folder says of itself; its other files aren't looked at.
+
+    Raises:
+        PackedModelError: it says nothing that can be used.
+    """
     path = folder / DESCRIPTION
     try:
-        return _Description.model_validate_json(path.read_bytes())
+        return Description.model_validate_json(path.read_bytes())
     except OSError as error:
         raise PackedModelError(
             f"there is no packed model in {folder}: {DESCRIPTION}: {error.strerror}"
@@ -245,7 +250,7 @@ def _hold_against(file: Path, digest: str) -> None:
         raise DigestMismatch(f"{file} is not the file that was packed: its BLAKE3 differs")
 
 
-def _estimator(file: Path, description: _Description, card: DataCard) -> Estimator:
+def _estimator(file: Path, description: Description, card: DataCard) -> Estimator:
     if Reference.of(description.family) is not None:
         return _own_estimator(file, description)
     family = family_named(description.family)
@@ -261,7 +266,7 @@ def _estimator(file: Path, description: _Description, card: DataCard) -> Estimat
     return load_network(file, family.name, parameters, _shape(description))
 
 
-def _own_estimator(file: Path, description: _Description) -> Estimator:
+def _own_estimator(file: Path, description: Description) -> Estimator:
     from modelyard.models.network import load_network
 
     if description.code is None:
@@ -306,7 +311,7 @@ def _own(what: str) -> Iterator[None]:
         raise PackedModelError(f"{what}: {type(error).__name__}: {error}{where}") from error
 
 
-def _shape(description: _Description) -> Shape:
+def _shape(description: Description) -> Shape:
     from modelyard.models.network import Shape
 
     if description.network is None:

@@ -71,16 +71,20 @@ def _require_reachable(experiment: Experiment) -> None:
     """A file's path means nothing to pods, unless they mount the volume that it is on."""
     from modelyard.k8s.settings import KubernetesSettings  # where there is a cluster alone
 
-    source = experiment.data.source
     volumes = (*experiment.resources.volumes, *KubernetesSettings().volumes)
-    if is_path(source) and not is_mounted(source, volumes):
-        message = (
-            f"{source!r} is a path that no pod of the cluster has; upload the file with `modelyard "
-            "run FILE --on cluster`, give s3://bucket/key or sklearn:<name>, or mount its volume "
-            "by resources.volumes"
-        )
-        mistake = Mistake(path="data.source", message=message, value=source)
-        raise ExperimentError("experiment", (mistake,))
+    named = {"data.source": experiment.data.source}
+    if experiment.model.weights is not None:
+        named["model.weights.source"] = experiment.model.weights.source
+    far = "give s3://bucket/key or sklearn:<name>, "
+    for path, source in named.items():
+        if is_path(source) and not is_mounted(source, volumes):
+            message = (
+                f"{source!r} is a path that no pod of the cluster has; upload the file with "
+                f"`modelyard run FILE --on cluster`, {far if path == 'data.source' else ''}or "
+                "mount its volume by resources.volumes"
+            )
+            mistake = Mistake(path=path, message=message, value=source)
+            raise ExperimentError("experiment", (mistake,))
 
 
 def new_id() -> str:

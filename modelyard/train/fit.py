@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from modelyard.data.preprocess import Preprocessor
-from modelyard.data.snapshot import Snapshot, SplitName
+from modelyard.data.snapshot import SplitName
 from modelyard.evaluate.catalogue import metric_for
 from modelyard.models.estimator import Array
 from modelyard.models.families import family_named
@@ -13,6 +13,7 @@ from modelyard.models.family import Family
 from modelyard.models.network import Scale, Shape
 from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
+from modelyard.train.finetuning import Start
 from modelyard.train.job import FitJob, FitOutcome
 from modelyard.train.loading import Loader
 from modelyard.train.network import NetworkFit
@@ -47,8 +48,9 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
     """
     report.phase("loading", False)
     family = _family(job)
-    recipe = write_recipe(job.experiment, family, job.parameters)
-    preprocessor = _preprocessor(family, recipe, job.snapshot)
+    known = {} if job.weights is None else job.weights.parameters_for(family.name)
+    recipe = write_recipe(job.experiment, family, job.parameters, known)
+    preprocessor = _preprocessor(job, family, recipe)
     fitter = _fit_network if family.network else _fit_trees
     return fitter(job, recipe, preprocessor, report)
 
@@ -59,9 +61,20 @@ def _family(job: FitJob) -> Family:
     )
 
 
-def _preprocessor(family: Family, recipe: Recipe, snapshot: Snapshot) -> Preprocessor:
+def _preprocessor(job: FitJob, family: Family, recipe: Recipe) -> Preprocessor:
+    rows, card = job.snapshot.rows("train"), job.snapshot.card
+    if job.weights is not None and (known := job.weights.preprocessor_for(card)) is not None:
+        return known
     limits = {name: cast(int, recipe.parameters[name]) for name in family.encoding}
-    return Preprocessor.fit(snapshot.rows("train"), snapshot.card, **limits)
+    return Preprocessor.fit(rows, card, **limits)
+
+
+def _start(job: FitJob) -> Start | None:
+    section = job.experiment.model.weights
+    if section is None or job.weights is None:
+        return None
+    new_head = not job.weights.knows_classes(job.snapshot.card)
+    return Start(section=section, weights=job.weights, new_head=new_head)
 
 
 def _examples(job: FitJob, preprocessor: Preprocessor, split: SplitName) -> tuple[Array, Array]:
@@ -140,6 +153,7 @@ def _plan(job: FitJob, recipe: Recipe, shape: Shape, metric: str) -> NetworkPlan
         scratch=job.scratch,
         code=job.code,
         ranks=job.ranks,
+        start=_start(job),
     )
 
 

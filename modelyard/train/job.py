@@ -14,6 +14,7 @@ from modelyard.data.snapshot import Snapshot
 from modelyard.experiment.model import Experiment
 from modelyard.models import packed
 from modelyard.models.estimator import Estimator
+from modelyard.models.pretrained import Pretrained
 from modelyard.train.observers.observed import Observed
 from modelyard.train.ranks import ALONE, Ranks
 
@@ -33,6 +34,7 @@ class FitJob:
         resume: local folder of a checkpoint of the same fit; None starts fresh.
         code: unpacked, where the family is the user's own code.
         ranks: the processes that fit it together; this one.
+        weights: on this machine, where the experiment names some to start from.
     """
 
     snapshot: Snapshot
@@ -45,6 +47,7 @@ class FitJob:
     resume: Path | None = None
     code: Code | None = None
     ranks: Ranks = ALONE
+    weights: Pretrained | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

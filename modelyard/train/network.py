@@ -18,6 +18,7 @@ from modelyard.models.network import NetworkEstimator, build_module, outputs_of
 from modelyard.models.own_network import check_output
 from modelyard.train import checkpoint
 from modelyard.train.checkpoint import Checkpoint, Tensors
+from modelyard.train.finetuning import spread_rates
 from modelyard.train.hooks import Hook, Hooks
 from modelyard.train.losses import loss_for
 from modelyard.train.measure import answers, measure
@@ -59,6 +60,8 @@ class NetworkFit:
         self.module: nn.Module = build_module(
             plan.family, plan.parameters, plan.shape, plan.train.dropout, plan.code
         ).to(device)
+        if plan.start is not None:
+            plan.start.fill(self.module)
         if plan.code is not None:
             check_output(plan.family, self.module, data.first(2), plan.shape.outputs)
         sizes = batch_sizes(len(data), plan.train.batch_size, plan.ranks.world)
@@ -77,6 +80,9 @@ class NetworkFit:
             epochs=plan.epochs,
             steps=-(-len(sizes) // plan.train.accumulate),
         )
+        if plan.start is not None:
+            spread_rates(self._state.optimizer, self.module, plan.start.section.rate_factor)
+            hooks = (*plan.start.hooks(), *hooks)
         self._hooks = Hooks(hooks)
         self._rates = Rates(
             plan.train.schedule,

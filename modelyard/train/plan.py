@@ -11,6 +11,7 @@ from modelyard.contract import Scalar
 from modelyard.experiment.training import Train
 from modelyard.models.family import Task
 from modelyard.models.network import Shape
+from modelyard.train.finetuning import Start
 from modelyard.train.ranks import ALONE, Ranks
 
 
@@ -30,6 +31,7 @@ class NetworkPlan:
         measured: names of further metrics that are wanted; a plugin's is computed only then.
         code: where the module comes from, when it is the user's own.
         ranks: the processes that fit it together; this one.
+        start: the weights that it starts from; None for random ones.
     """
 
     family: str
@@ -45,6 +47,7 @@ class NetworkPlan:
     measured: tuple[str, ...] = ()
     code: Code | None = None
     ranks: Ranks = ALONE
+    start: Start | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class NetworkPlan:
         return {
             **code,
             **ranks,
+            **({} if self.start is None else {"weights": self.start.identity}),
             "family": self.family,
             "parameters": self.parameters,
             "train": self.train.model_dump(mode="json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -27,8 +28,19 @@ class Recipe:
     parameters: dict[str, Scalar]
 
 
-def write_recipe(experiment: Experiment, family: Family, sampled: Mapping[str, Scalar]) -> Recipe:
+def write_recipe(
+    experiment: Experiment,
+    family: Family,
+    sampled: Mapping[str, Scalar],
+    known: Mapping[str, Scalar] = MappingProxyType({}),
+) -> Recipe:
     """Lay sampled values over the file's: a name is a parameter of the family, else a key of train.
+
+    Args:
+        experiment: the file.
+        family: that is fitted.
+        sampled: the trial's values.
+        known: the family's parameters that weights to start from come with.
 
     Raises:
         InputError: a name that is neither, or a value out of bounds.
@@ -45,7 +57,9 @@ def write_recipe(experiment: Experiment, family: Family, sampled: Mapping[str, S
     except ValidationError as error:
         raise InputError(f"a sampled value doesn't fit train: {error}") from None
     _refuse_what_is_missing(train)
-    return Recipe(train=train, parameters=family.complete({**experiment.model.parameters, **own}))
+    return Recipe(
+        train=train, parameters=family.complete({**known, **experiment.model.parameters, **own})
+    )
 
 
 def _refuse_what_is_missing(train: Train) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from modelyard.train.augment import Augmentation, Mixed
 from modelyard.train.averaging import Average
+from modelyard.train.finetuning import FACTOR
 from modelyard.train.hooks import BatchView, Hooks
 from modelyard.train.losses import Loss
 from modelyard.train.plan import NetworkPlan
@@ -98,7 +99,7 @@ class Stepping:
         self._number += 1
         rate = self._rates(state.step - 1)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(FACTOR, 1.0)
         if scaler.is_enabled():
             scaler.unscale_(state.optimizer)
         self._bound_gradient()

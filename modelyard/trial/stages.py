@@ -20,11 +20,14 @@ from modelyard.contract import Scalar, Stage, TrialResult, TrialSpec
 from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.places import UPLOADED
 from modelyard.models.families import choose, resolve
+from modelyard.store.manifest import read_manifest
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
 
 if TYPE_CHECKING:
+    from modelyard.models.pretrained import Pretrained
     from modelyard.train.job import FitJob
     from modelyard.train.ranks import Ranks
 
@@ -141,6 +144,7 @@ def _job(work: Work, ranks: Ranks) -> FitJob:
         resume=work.resume,
         code=_code(work, family),
         ranks=ranks,
+        weights=_weights(work),
     )
 
 
@@ -198,6 +202,20 @@ def _what(work: Work, job: FitJob, parameters: Mapping[str, Scalar]) -> dict[str
         "parameters": dict(parameters),
         "why": choose(job.snapshot.card)[1] if chosen else f"{job.family}, as the experiment says",
     }
+
+
+def _weights(work: Work) -> Pretrained | None:
+    """What the experiment starts from, on this machine."""
+    section = work.experiment.model.weights
+    if section is None:
+        return None
+    from modelyard.models.pretrained import open_pretrained
+
+    if not section.source.startswith(UPLOADED):
+        return open_pretrained(Path(section.source), section.source)
+    digest, _, name = section.source.removeprefix(UPLOADED).partition("/")
+    folder = work.store.fetch(join(work.store_base, "uploads", digest))
+    return open_pretrained(folder / next(iter(read_manifest(folder))), name)
 
 
 def _code(work: Work, family: str) -> Code | None:

@@ -186,7 +186,7 @@ def test_the_summary_tells_data_family_space_and_trials(
     assert (view.family, view.trials, view.data["rows"]) == ("random-forest", 20, 200)
 
 
-@pytest.mark.parametrize("name", ["digits", "churn", "diabetes", "text"])
+@pytest.mark.parametrize("name", ["digits", "churn", "diabetes", "text", "finetune"])
 def test_examples_can_be_run(name: str) -> None:
     """Each example passes its check."""
     checked = load_checked(ROOT / "examples" / f"{name}.yaml")

@@ -11,6 +11,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
+    ({"model": {"weights": {"source": "models:/a/3"}}}, "model.weights.source"),
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
     ({"train": {"compile": True}}, "train.compile"),
     ({"resources": {"gpus": 2}}, "resources.gpus"),
