@@ -281,7 +281,7 @@ def test_frozen_layers_and_sparse_gradients_are_left_out() -> None:
     grad = part.head.weight.grad
     assert grad is not None
     assert found.norms[0][2] == pytest.approx(float(grad.norm()))
-    assert found.losses == (pytest.approx(float(loss)),)
+    assert found.losses == (pytest.approx(loss.item()),)
 
 
 def assert_same(one: FitOutcome, other: FitOutcome) -> None:
