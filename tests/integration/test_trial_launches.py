@@ -13,6 +13,7 @@ import pytest
 
 from modelyard.contract import Exit, LaunchKey, Stage, Stop, TrialResult, Variable
 from modelyard.executor import Job, LaunchRequest
+from modelyard.health.numbers import read
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from tests.contract.executor_suite import Bench, has_ended
@@ -74,7 +75,7 @@ def numbers(bench: Bench, key: LaunchKey) -> dict[int, dict[str, float]]:
 
 
 def test_a_trial_tells_its_whole_story(bench: Bench, snapshot: str) -> None:
-    """Started first, result last, numbers without gaps, and the model loads from the store."""
+    """Started first, result last, numbers without gaps; model and kept numbers are in the store."""
     request = bench.request(Stage.TRIAL, epochs=2, inputs={"snapshot": snapshot})
     result = result_of(bench, request)
     events = bench.intake.events(request.spec.key)
@@ -90,6 +91,10 @@ def test_a_trial_tells_its_whole_story(bench: Bench, snapshot: str) -> None:
         result.metrics["accuracy"]
         == numbers(bench, request.spec.key)[result.step or 0]["validation_accuracy"]
     )
+    kept = read(FolderStore().fetch(result.outcome["numbers"])).numbers
+    assert kept.gradients is not None
+    assert kept.gradients.epochs == (1, 2)
+    assert {"utilisation", "efficiency", "gradients", "health"} == result.health.keys()
     assert result.peak_memory_bytes > 50 << 20
 
 
