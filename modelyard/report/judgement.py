@@ -1,0 +1,332 @@
+"""Pictures of how good a model is: what it confuses, how it ranks, whether its confidence holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from modelyard.evaluate.predictions import CLASS
+from modelyard.evaluate.sums import BINS, bin_of
+from modelyard.report.material import Material
+from modelyard.report.style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    MOST_CURVES,
+    ORANGE,
+    finished,
+    shade,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READABLE_CLASSES = 20
+"""Classes up to which a confusion matrix has its counts written in."""
+
+POINTS = 400
+"""Points of a curve; more can't be seen."""
+
+DOTS = 2000
+"""Dots of a scatter plot."""
+
+Curve = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def confusion(material: Material) -> go.Figure | None:
+    """Which classes are taken for which: shares of each true class, with the counts."""
+    found = _counts(material)
+    if found is None:
+        return None
+    classes, counts = found
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    readable = len(classes) <= READABLE_CLASSES
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=classes,
+            y=classes,
+            customdata=counts,
+            text=[[str(count) if count else "" for count in row] for row in counts.tolist()],
+            texttemplate="%{text}" if readable else None,
+            colorscale="Blues",
+            zmin=0,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": {"text": "share of<br>true class"}, "tickformat": ".0%"},
+            hovertemplate="true %{y}, said %{x}: %{customdata} rows (%{z:.1%})<extra></extra>",
+        )
+    )
+    side = min(760, max(380, 170 + 30 * len(classes)))
+    figure.update_xaxes(title="predicted", type="category", showgrid=False, constrain="domain")
+    figure.update_yaxes(
+        title="true", type="category", autorange="reversed", showgrid=False, scaleanchor="x"
+    )
+    finished(figure, height=side, legend=False)
+    # As wide as it is high, with room for the colours beside it.
+    return figure.update_layout(width=side + 120)
+
+
+def roc(material: Material) -> go.Figure | None:
+    """ROC curves, each class against the others; None for a regression."""
+
+    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
+        from sklearn.metrics import roc_curve
+
+        false, true, _ = roc_curve(truth, score)
+        return false, true
+
+    figure = _class_curves(material, curve, _area)
+    if figure is None:
+        return None
+    diagonal = {"color": GREY, "dash": "dash", "width": 1}
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=diagonal)
+    figure.update_xaxes(title="false positive rate", range=[-0.01, 1.01])
+    figure.update_yaxes(title="true positive rate", range=[-0.01, 1.01])
+    return figure
+
+
+def precision_recall(material: Material) -> go.Figure | None:
+    """Precision over recall, each class against the others; None for a regression."""
+
+    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
+        from sklearn.metrics import precision_recall_curve
+
+        precision, recall, _ = precision_recall_curve(truth, score)
+        return recall, precision
+
+    def average(truth: Any, score: Any) -> float:
+        from sklearn.metrics import average_precision_score
+
+        return float(average_precision_score(truth, score))
+
+    figure = _class_curves(material, curve, average)
+    if figure is None:
+        return None
+    figure.update_xaxes(title="recall", range=[-0.01, 1.01])
+    figure.update_yaxes(title="precision", range=[-0.01, 1.01])
+    return figure
+
+
+def calibration(material: Material) -> go.Figure | None:
+    """How often the model is right by how sure it says it is, over the rows of each bin."""
+    bins = _bins(material)
+    if not bins:
+        return None
+    confidence, accuracy, rows, low, high = (np.array(part) for part in zip(*bins, strict=True))
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05
+    )
+    diagonal = {"color": GREY, "dash": "dash"}
+    figure.add_trace(
+        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfectly calibrated"),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=confidence,
+            y=accuracy,
+            mode="lines+markers",
+            marker={"size": 8},
+            line={"color": BLUE},
+            name="this model",
+            customdata=rows,
+            hovertemplate="sure %{x:.1%}, right %{y:.1%} of %{customdata} rows<extra></extra>",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Bar(
+            x=(low + high) / 2,
+            y=rows,
+            width=(high - low) * 0.9,
+            marker={"color": shade(BLUE, 0.5)},
+            showlegend=False,
+        ),
+        row=2,
+        col=1,
+    )
+    figure.update_yaxes(title="accuracy", range=[0, 1.02], tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title="rows", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(title="confidence", range=[0, 1.02], tickformat=".0%", row=2, col=1)
+    figure.update_xaxes(range=[0, 1.02], row=1, col=1)
+    return finished(figure, height=480)
+
+
+def residuals(material: Material) -> go.Figure | None:
+    """Predictions over true values, and how their errors spread; None for a classification."""
+    pair = _values(material)
+    if pair is None:
+        return None
+    truth, said = pair
+    error = said - truth
+    shown = np.linspace(0, len(truth) - 1, min(len(truth), DOTS)).round().astype(int)
+    figure = make_subplots(
+        rows=1,
+        cols=2,
+        subplot_titles=["predicted over true", "error: predicted less true"],
+        horizontal_spacing=0.12,
+    )
+    ends = [float(min(truth.min(), said.min())), float(max(truth.max(), said.max()))]
+    line = {"color": GREY, "dash": "dash"}
+    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line), row=1, col=1)
+    dots = {"color": shade(BLUE, 0.55), "size": 6}
+    figure.add_trace(
+        go.Scatter(x=truth[shown], y=said[shown], mode="markers", marker=dots), row=1, col=1
+    )
+    bars = {"color": shade(BLUE, 0.6)}
+    figure.add_trace(go.Histogram(x=error, nbinsx=40, marker=bars), row=1, col=2)
+    figure.add_vline(x=0, line=line, row=1, col=2)
+    figure.update_xaxes(title="true value", row=1, col=1)
+    figure.update_yaxes(title="prediction", row=1, col=1)
+    figure.update_xaxes(title="error", row=1, col=2)
+    figure.update_yaxes(title="rows", row=1, col=2)
+    return finished(figure, legend=False)
+
+
+def per_class(material: Material) -> go.Figure | None:
+    """Recall and precision of each class with their bounds; None where there are none."""
+    shares: Mapping[str, Mapping[str, Any]] = material.outcome.get("per_class") or {}
+    if not shares or len(shares) > 2 * READABLE_CLASSES:
+        return None
+    figure = go.Figure()
+    names = list(shares)
+    for number, key in enumerate(("recall", "precision")):
+        known = [name for name in names if shares[name].get(f"{key}_bounds")]
+        values = np.array([shares[name][key] for name in known])
+        low, high = np.array([shares[name][f"{key}_bounds"] for name in known]).reshape(-1, 2).T
+        figure.add_trace(
+            go.Scatter(
+                x=values,
+                y=[names.index(name) + 0.3 * number - 0.15 for name in known],
+                mode="markers",
+                name=key,
+                marker={"size": 9, "color": (BLUE, ORANGE)[number]},
+                error_x={
+                    "symmetric": False,
+                    "array": high - values,
+                    "arrayminus": values - low,
+                    "thickness": 1.5,
+                },
+                customdata=[[name, shares[name]["support"]] for name in known],
+                hovertemplate="%{customdata[0]}: %{x:.1%}, %{customdata[1]} rows<extra></extra>",
+            )
+        )
+    labels = [f"{name} ({shares[name]['support']})" for name in names]
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=labels, range=[len(names) - 0.4, -0.6]
+    )
+    figure.update_xaxes(tickformat=".0%", title="share, with 95 % bounds", range=[-0.01, 1.01])
+    return finished(figure, height=max(260, 140 + 34 * len(names)))
+
+
+def _counts(material: Material) -> tuple[list[str], Any] | None:
+    """Classes and matrix of the test split, else of the validation split."""
+    told = material.outcome.get("confusion")
+    if told:
+        return list(told["classes"]), np.array(told["matrix"])
+    kept = material.kept and material.kept.numbers.confusion
+    return (list(kept.classes), np.array(kept.matrix)) if kept else None
+
+
+def _scores(material: Material) -> dict[str, tuple[Any, Any]]:
+    """By class, which rows are of it and its probabilities; of two classes the second alone."""
+    table = material.predictions
+    if table is None or not material.classes:
+        return {}
+    names = material.classes if len(material.classes) > 2 else material.classes[1:]
+    found = {}
+    for name in names:
+        truth = (table["truth"] == name).to_numpy()
+        if truth.any() and not truth.all():
+            found[name] = (truth, table[f"{CLASS}{name}"].to_numpy())
+    return found
+
+
+def _class_curves(
+    material: Material, curve: Curve, area: Callable[[Any, Any], float]
+) -> go.Figure | None:
+    """A curve for each class, at most so many: those with the smallest area."""
+    scores = _scores(material)
+    if not scores:
+        return None
+    areas = {name: area(*score) for name, score in scores.items()}
+    worst = sorted(areas, key=lambda name: areas[name])[:MOST_CURVES]
+    figure = go.Figure()
+    for number, name in enumerate(name for name in scores if name in worst):
+        x, y = curve(*scores[name])
+        kept = np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)
+        figure.add_trace(
+            go.Scatter(
+                x=x[kept],
+                y=y[kept],
+                mode="lines",
+                name=f"{name}: {areas[name]:.3f}",
+                line={"color": COLOURS[number], "width": 2},
+            )
+        )
+    finished(figure, height=460)
+    # Beside the curves, as up to eight names don't stand in a line above them.
+    return figure.update_layout(
+        showlegend=True,
+        legend={
+            "orientation": "v",
+            "x": 1.02,
+            "y": 1,
+            "yanchor": "top",
+            "yref": "paper",
+            "title": "area",
+        },
+    )
+
+
+def _area(truth: Any, score: Any) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth, score))
+
+
+def _bins(material: Material) -> list[Sequence[float]]:
+    """Mean confidence, accuracy, rows and edges of each bin with rows."""
+    table = material.predictions
+    if table is not None and "confidence" in table:
+        return _binned(table)
+    if material.kept is None:
+        return []
+    return [
+        (one.confidence, one.accuracy, one.rows, one.low, one.high)
+        for one in material.kept.numbers.reliability
+    ]
+
+
+def _binned(table: pd.DataFrame) -> list[Sequence[float]]:
+    confidence = table["confidence"].to_numpy()
+    right = (table["truth"] == table["prediction"]).to_numpy()
+    bins = bin_of(confidence)
+    found: list[Sequence[float]] = []
+    for number in range(BINS):
+        held = bins == number
+        if held.any():
+            share = float(right[held].mean())
+            edges = (number / BINS, (number + 1) / BINS)
+            found.append((float(confidence[held].mean()), share, int(held.sum()), *edges))
+    return found
+
+
+def _values(material: Material) -> tuple[Any, Any] | None:
+    """True and predicted values of the test split, else of the validation split."""
+    table = material.predictions
+    if table is not None and not material.classes:
+        return table["truth"].to_numpy(), table["prediction"].to_numpy()
+    if material.kept is not None and "regression.true" in material.kept.arrays:
+        arrays = material.kept.arrays
+        return arrays["regression.true"], arrays["regression.predicted"]
+    return None
