@@ -35,7 +35,7 @@ from modelyard.api import (
     VersionView,
 )
 from modelyard.connection import RETRY_SECONDS, Connection, recorded_address
-from modelyard.contract import Document, Wire
+from modelyard.contract import Document, Metrics, TrialResult, Wire
 from modelyard.errors import (
     Interrupted,
     ServerUnreachable,
@@ -219,6 +219,26 @@ class Client:
         """What tasks printed, from a cursor on."""
         params = {"after": str(after), **({"task": task} if task is not None else {})}
         return self._get(f"/v1/sweeps/{sweep}/logs", LogPage, params)
+
+    def task_metrics(self, sweep: str, task: str) -> list[Metrics]:
+        """What a trial or stage reported, in order of steps."""
+        answer = self._connection.send("GET", f"/v1/sweeps/{sweep}/tasks/{task}/metrics")
+        return [Metrics.model_validate(row) for row in answer.json()]
+
+    def task_result(self, sweep: str, task: str) -> TrialResult | None:
+        """The accepted result of a trial or stage; None without one."""
+        there = f"/v1/sweeps/{sweep}/tasks/{task}/result"
+        answer = self._connection.send("GET", there, accepted=(404,))
+        return TrialResult.model_validate_json(answer.content) if answer.is_success else None
+
+    def task_file(self, sweep: str, task: str, role: str, name: str) -> bytes:
+        """A file that a task kept.
+
+        Args:
+            role, name: keys and values of ``report.gather.ROLES``.
+        """
+        there = f"/v1/sweeps/{sweep}/tasks/{task}/files/{role}/{name}"
+        return self._connection.send("GET", there).content
 
     def document(self, digest: str) -> Document:
         """What all launches of a sweep share, its experiment among it."""

@@ -184,6 +184,27 @@ def logs(
 
 
 @APP.command()
+def report(
+    sweep: Sweep = None,
+    trial: Annotated[
+        int | None, typer.Argument(help="A trial's number; left out, the sweep's model.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; left out, NAME-report here.")
+    ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Show the page in a browser.")
+    ] = False,
+    on: On = None,
+    json_output: Json = False,
+) -> None:
+    """Draw what there is to see of a model: one page, and PNG files where there is a Chromium."""
+    from modelyard.cli.report import report_command
+
+    report_command(sweep, trial, out, open_page, json_output, on)
+
+
+@APP.command()
 def cancel(sweep: Sweep = None, on: On = None, json_output: Json = False) -> None:
     """End a sweep for good."""
     from modelyard.cli.steer import cancel_command

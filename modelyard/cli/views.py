@@ -118,3 +118,17 @@ class PluginView(Wire):
     version: str
     state: str
     reason: str = ""
+
+
+class ReportView(Wire):
+    """A report that was written.
+
+    Args:
+        page: the HTML file.
+        pictures: PNG files; none without a Chromium.
+        problems: what couldn't be drawn or read, in whole sentences.
+    """
+
+    page: str
+    pictures: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()

@@ -176,14 +176,13 @@ def thumbnail(image: NDArray[Any], side: int) -> bytes:
     """An image as a small PNG.
 
     Args:
-        image: (H, W, C) of any numbers; those that aren't bytes are spread over black to white.
-            Of more than three channels the first three are shown, of two the first.
+        image: (H, W, C) of any numbers, which are spread over black to white. Of more than
+            three channels the first three are shown, of two the first.
         side: longest side of the PNG in pixels; smaller images stay as they are.
     """
     low, high = float(image.min()), float(image.max())
-    if image.dtype != np.uint8:
-        image = ((image - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
-    picture = Image.fromarray(image[..., :3] if image.shape[-1] >= 3 else image[..., 0])
+    spread = ((image.astype(np.float64) - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+    picture = Image.fromarray(spread[..., :3] if image.shape[-1] >= 3 else spread[..., 0])
     picture.thumbnail((side, side))
     buffer = io.BytesIO()
     picture.save(buffer, "png")

@@ -16,6 +16,7 @@ from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
 from modelyard.plugins.groups import Group
 from modelyard.plugins.installed import named
+from modelyard.registry.picturing import keep_pictures
 from modelyard.registry.tracking import Point, RunStatus, Tracking
 from modelyard.store.store import join, store_for
 
@@ -66,7 +67,7 @@ class Runs:
             return
         row = self._journal.sweep(sweep)
         if task == Stage.EVALUATE:
-            self._keep_predictions(row, events)
+            self._keep_evaluation(row, events)
         if task.isdecimal():
             run = self._child(row, int(task), at=events[0].received_at)
         else:
@@ -143,12 +144,15 @@ class Runs:
             run, sweep, join(document.store, "uploads", digest), DIFF, "the own code's diff"
         )
 
-    def _keep_predictions(self, sweep: SweepRow, events: Iterable[EventRow]) -> None:
-        """Every prediction on the test split, beside the sweep's run."""
+    def _keep_evaluation(self, sweep: SweepRow, events: Iterable[EventRow]) -> None:
+        """Every prediction on the test split, and the model's pictures, beside the sweep's run."""
+        run = self._parent(sweep)
         for event in events:
-            if isinstance(event.body, TrialResult) and "predictions" in event.body.outcome:
-                uri = str(event.body.outcome["predictions"])
-                self._keep_file(self._parent(sweep), sweep, uri, PREDICTIONS, "the predictions")
+            if not isinstance(event.body, TrialResult):
+                continue
+            if uri := event.body.outcome.get("predictions"):
+                self._keep_file(run, sweep, str(uri), PREDICTIONS, "the predictions")
+            keep_pictures(self._journal, self._tracking, sweep, run)
 
     def _keep_file(self, run: str, sweep: SweepRow, uri: str, name: str, what: str) -> None:
         """A file of a committed folder, beside a run; without it the run is what it is."""

@@ -200,9 +200,13 @@ class Tracking:
         """Keep a JSON document with a run; the same name again replaces it."""
         self.client.log_dict(run, dict(document), name)
 
-    def log_file(self, run: str, file: Path) -> None:
-        """Keep a file with a run, by its name; the same name again replaces it."""
-        self.client.log_artifact(run, str(file))
+    def log_file(self, run: str, file: Path, folder: str | None = None) -> None:
+        """Keep a file with a run, by its name; the same name again replaces it.
+
+        Args:
+            folder: of the run, where it is to lie; None for the uppermost.
+        """
+        self.client.log_artifact(run, str(file), folder)
 
 
 def legal(key: str) -> str:

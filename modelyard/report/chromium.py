@@ -14,7 +14,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 """Programs that are looked for on PATH, in this order."""
 
 WIDTH = 1040
-SECONDS = 60
+SECONDS = 120
 """Longest that one picture may take."""
 
 QUIET = (
@@ -53,12 +53,13 @@ def write_png(program: str, figure: go.Figure, file: Path) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-", ignore_cleanup_errors=True) as scratch:
         shown = Path(scratch) / "figure.html"
+        width = int(figure.layout.width or WIDTH)
         body = figure.to_html(
             full_html=False,
             include_plotlyjs=False,
             auto_play=False,
             config={"displayModeBar": False},
-            default_width=f"{WIDTH}px",
+            default_width=f"{width}px",
         )
         shown.write_text(
             '<meta charset="utf-8"><style>body{margin:0;background:#fff}</style>'
@@ -68,7 +69,7 @@ def write_png(program: str, figure: go.Figure, file: Path) -> None:
         arguments = (
             *QUIET,
             f"--user-data-dir={scratch}/profile",
-            f"--window-size={WIDTH},{int(figure.layout.height)}",
+            f"--window-size={width},{int(figure.layout.height)}",
             "--virtual-time-budget=3000",
             f"--screenshot={file.absolute()}",
             shown.as_uri(),
@@ -89,8 +90,10 @@ def _run(program: str, arguments: tuple[str, ...]) -> None:
             timeout=SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoPicture(f"{program}: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise NoPicture(f"{program} took longer than {SECONDS} s") from error
+    except OSError as error:
+        raise NoPicture(f"{program}: {error.strerror}") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise NoPicture(f"{program} ended with {done.returncode}: {last}")

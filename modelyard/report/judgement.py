@@ -82,13 +82,13 @@ def roc(material: Material) -> go.Figure | None:
         false, true, _ = roc_curve(truth, score)
         return false, true
 
-    figure = _class_curves(material, curve, _area)
+    figure = _class_curves(material, curve, _area, "area")
     if figure is None:
         return None
     diagonal = {"color": GREY, "dash": "dash", "width": 1}
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=diagonal)
-    figure.update_xaxes(title="false positive rate", range=[-0.01, 1.01])
-    figure.update_yaxes(title="true positive rate", range=[-0.01, 1.01])
+    figure.update_xaxes(title_text="false positive rate", range=[-0.01, 1.01])
+    figure.update_yaxes(title_text="true positive rate", range=[-0.01, 1.01])
     return figure
 
 
@@ -106,11 +106,11 @@ def precision_recall(material: Material) -> go.Figure | None:
 
         return float(average_precision_score(truth, score))
 
-    figure = _class_curves(material, curve, average)
+    figure = _class_curves(material, curve, average, "average precision")
     if figure is None:
         return None
-    figure.update_xaxes(title="recall", range=[-0.01, 1.01])
-    figure.update_yaxes(title="precision", range=[-0.01, 1.01])
+    figure.update_xaxes(title_text="recall", range=[-0.01, 1.01])
+    figure.update_yaxes(title_text="precision", range=[-0.01, 1.01])
     return figure
 
 
@@ -252,7 +252,7 @@ def _scores(material: Material) -> dict[str, tuple[Any, Any]]:
 
 
 def _class_curves(
-    material: Material, curve: Curve, area: Callable[[Any, Any], float]
+    material: Material, curve: Curve, area: Callable[[Any, Any], float], named: str
 ) -> go.Figure | None:
     """A curve for each class, at most so many: those with the smallest area."""
     scores = _scores(material)
@@ -275,16 +275,9 @@ def _class_curves(
         )
     finished(figure, height=460)
     # Beside the curves, as up to eight names don't stand in a line above them.
+    beside = {"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top", "yref": "paper"}
     return figure.update_layout(
-        showlegend=True,
-        legend={
-            "orientation": "v",
-            "x": 1.02,
-            "y": 1,
-            "yanchor": "top",
-            "yref": "paper",
-            "title": "area",
-        },
+        showlegend=True, legend={**beside, "title": {"text": named, "font": {"size": 13}}}
     )
 
 

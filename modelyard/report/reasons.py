@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from modelyard.evaluate.explanation import Contribution, Example
 from modelyard.report.material import Material
-from modelyard.report.style import BLUE, DIVERGING, ORANGE, SEQUENTIAL, finished
+from modelyard.report.style import BLUE, DIVERGING, ORANGE, finished
 
 MOST = 15
 """Bars of the importance; the most important ones."""
@@ -55,7 +55,8 @@ def _patches(drops: np.ndarray, label: str) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=drops,
-            colorscale=SEQUENTIAL,
+            colorscale=DIVERGING,
+            zmid=0,
             colorbar={"title": {"text": label.replace(" of ", " of<br>")}},
             hovertemplate="%{z:.4g}<extra></extra>",
             xgap=1,
@@ -129,7 +130,9 @@ def _bars(found: tuple[Example, ...]) -> go.Figure:
         )
     finished(figure, height=60 + 260 * math.ceil(len(found) / columns), legend=False)
     figure.update_yaxes(autorange="reversed", type="category", tickfont={"size": 12})
-    figure.update_xaxes(title=f"adds to the {_unit(found[0])}", zeroline=True, zerolinecolor="#888")
+    figure.update_xaxes(
+        title_text=f"adds to the {_unit(found[0])}", zeroline=True, zerolinecolor="#888"
+    )
     return figure.update_layout(margin={"t": 70})
 
 

@@ -155,13 +155,16 @@ def _label(name: str) -> str:
 
 
 def _powers(logs: Any) -> dict[str, object]:
-    """Whole powers of ten for a colour bar, where the values span one; else two."""
+    """Ticks of a colour bar: whole powers of ten, or plain numbers where there are too few."""
     known = logs[np.isfinite(logs)]
     if not len(known):
         return {"tickvals": [], "ticktext": []}
-    low, high = math.floor(known.min()), math.ceil(known.max())
-    ticks = list(range(low, high + 1, max(1, (high - low) // 6)))
-    return {"tickvals": ticks, "ticktext": [f"10<sup>{tick}</sup>" for tick in ticks]}
+    low, high = math.ceil(known.min()), math.floor(known.max())
+    if high - low < 2:
+        ticks = np.linspace(known.min(), known.max(), 5).tolist()
+        return {"tickvals": ticks, "ticktext": [f"{10**tick:.2g}" for tick in ticks]}
+    powers = list(range(low, high + 1, max(1, (high - low) // 6)))
+    return {"tickvals": powers, "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
 
 
 def _thinned(epochs: list[int]) -> list[int]:

@@ -24,6 +24,7 @@ from modelyard.server import (
     routes_launches,
     routes_models,
     routes_operations,
+    routes_reports,
     routes_runs,
     routes_sweeps,
     routes_uploads,
@@ -61,6 +62,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.core = core
     rooms = (
         routes_sweeps,
+        routes_reports,
         routes_runs,
         routes_launches,
         routes_artifacts,

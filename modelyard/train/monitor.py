@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modelyard.errors import InputError
 from modelyard.evaluate.catalogue import metric_named
 from modelyard.experiment.training import EarlyStopping
 
@@ -38,7 +39,15 @@ class Monitor:
             epoch: from 1.
             values: the validation split's metrics, plain names, with ``loss``.
             min_delta: smallest gain that counts as improvement for early stopping.
+
+        Raises:
+            InputError: the split says nothing of the metric.
         """
+        if self.metric not in values:
+            raise InputError(
+                f"objective.metric: {self.metric} can't be measured on the validation split, which "
+                "has rows of one class only; take another metric or another split"
+            )
         value, loss = values[self.metric], values["loss"]
         state = self
         if self.best_epoch == 0 or self._better(value, loss):
