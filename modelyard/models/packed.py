@@ -33,6 +33,7 @@ from modelyard.errors import DigestMismatch, ModelyardError
 from modelyard.models.classical import load_classical
 from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
 from modelyard.models.families import family_named
+from modelyard.models.family import Family
 from modelyard.models.needed import Needed, check_needed, needed_by
 from modelyard.plugins.loading import PluginError
 from modelyard.store.manifest import digest_file
@@ -257,6 +258,13 @@ def _estimator(file: Path, description: Description, card: DataCard) -> Estimato
     expected = WEIGHTS if family.network else TREES
     if file.name != expected:
         raise ValueError(f"a {family.name} lies in {expected}, not in {file.name}")
+    if family.build is None:
+        return _built(family, file, description, card)
+    with _own(f"{family.name} can't be built again"):
+        return _OwnEstimator(_built(family, file, description, card), family.name)
+
+
+def _built(family: Family, file: Path, description: _Description, card: DataCard) -> Estimator:
     if not family.network:
         return load_classical(file, len(card.classes), family.trusted)
     # Importing torch takes seconds and 200 MB that a server of trees must not pay.
@@ -280,7 +288,7 @@ def _own_estimator(file: Path, description: Description) -> Estimator:
 
 
 class _OwnEstimator:
-    """An estimator made by own code, whose errors are told as ours with their place."""
+    """An estimator made by code that isn't ours: its errors are told as ours, with their place."""
 
     def __init__(self, estimator: Estimator, family: str) -> None:
         self._estimator = estimator
@@ -296,7 +304,7 @@ class _OwnEstimator:
 
 @contextmanager
 def _own(what: str) -> Iterator[None]:
-    """Own code runs within, and may raise anything.
+    """Code that isn't ours runs within, and may raise anything.
 
     Raises:
         PackedModelError: in place of whatever isn't ours.

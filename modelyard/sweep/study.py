@@ -9,6 +9,7 @@ database is only written. After a restart the mirror is built from the database.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -22,6 +23,7 @@ from optuna.trial import TrialState as OptunaState
 from modelyard.api import TrialState
 from modelyard.contract import Scalar
 from modelyard.experiment.model import Experiment
+from modelyard.plugins.loading import guarded
 from modelyard.sweep.study_samplers import make_pruner, make_sampler
 from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
 from modelyard.sweep.study_storage import add_trials, open_storage, translated
@@ -97,6 +99,7 @@ class SweepStudy:
         self._told = [_outcome(trial) for trial in stored]
         self._where = storage
         self._cells = _grid(experiment, space)
+        self._plugin = experiment.search.sampler.plugin
         self._mirror = optuna.create_study(
             storage=InMemoryStorage(),
             study_name=name,
@@ -207,9 +210,16 @@ class SweepStudy:
             self._attributes += [dict(frozen.system_attrs) for frozen in new]
             self._told += [None] * len(new)
 
+    def _guard(self, doing: str) -> AbstractContextManager[None]:
+        """A plugin's sampler is named where it fails; what Optuna's raise is a bug of ours."""
+        if self._plugin is None:
+            return nullcontext()
+        return guarded(f"the sampler {self._plugin}", doing)
+
     def _sample(self, number: int) -> None:
         if self._cells is None:
-            suggest(self._mirror.ask(), self._space)
+            with self._guard(f"suggest trial {number}"):
+                suggest(self._mirror.ask(), self._space)
             return
         cell = self._cells[number]
         self._mirror.add_trial(

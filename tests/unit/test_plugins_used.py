@@ -23,11 +23,12 @@ from modelyard.evaluate.metrics import compute
 from modelyard.evaluate.plugged import Evidence
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Gate
-from modelyard.experiment.search import Sampler
+from modelyard.experiment.search import Parameter, Sampler
 from modelyard.models.families import resolve
 from modelyard.models.packed import PackedModelError, load, needed_plugins
 from modelyard.plugins.loading import PluginError
 from modelyard.server.runs import check_experiment
+from modelyard.sweep.study import SweepStudy
 from modelyard.sweep.study_samplers import make_sampler
 from modelyard.train.fit import fit
 from modelyard.trial.facts import plugins
@@ -217,6 +218,33 @@ def test_a_network_family_and_a_hook_take_part_in_a_fit(target: Path, tmp_path: 
     )
 
 
+def test_what_a_served_model_raises_is_told_with_its_name(target: Path, tmp_path: Path) -> None:
+    """A model that can't answer any more says so as ours, whatever its code raises."""
+    install(target, "models", "distances")
+    text = (
+        "import numpy as np\n"
+        "calls = []\n"
+        "def tired(left, right):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) > 3:\n"
+        "        raise RuntimeError('enough')\n"
+        "    return np.abs(left[:, None] - right).sum(2)\n"
+    )
+    write(target, "made-up", {"distances": {"tired": "tired_one:tired"}}, {"tired_one.py": text})
+    snapshot = table(tmp_path / "data", rows=100)
+    given = job(
+        snapshot,
+        tmp_path / "scratch",
+        family="nearest-neighbours",
+        parameters={"distance": "tired"},
+    )
+    fit(given, Recorder()).pack(tmp_path / "model")
+    model = load(tmp_path / "model")
+
+    with pytest.raises(PackedModelError, match=r"nearest-neighbours can't answer: .*enough"):
+        model.predict(snapshot.rows("test"))
+
+
 def test_what_a_model_raises_is_told_as_the_plugin_s(target: Path, tmp_path: Path) -> None:
     """The trial ends as configuration, with the plugin's name and traceback."""
     write(target, "made-up", {"models": {"shallow": "shallow_net:FAMILY"}}, {"shallow_net.py": NET})
@@ -341,6 +369,26 @@ def test_a_sampler_is_asked(target: Path) -> None:
     assert trial.suggest_float("rate", 0.01, 1.0, log=True) == pytest.approx(0.1)
     assert trial.suggest_int("width", 2, 10) == 6
     assert sampler._n_startup_trials == 2
+
+
+def test_a_sampler_that_raises_is_named(target: Path, tmp_path: Path) -> None:
+    """The sweep ends with the sampler's name and traceback instead of Optuna's."""
+    text = (
+        "from optuna.samplers import RandomSampler\n"
+        "class Shy(RandomSampler):\n"
+        "    def sample_independent(self, *given):\n"
+        "        raise LookupError('nothing comes to mind')\n"
+    )
+    write(target, "made-up", {"samplers": {"shy": "shy_one:Shy"}}, {"shy_one.py": text})
+    experiment = experiment_from(
+        {"name": "a", "data": {"source": "x"}, "search": {"sampler": "plugin:shy"}}
+    )
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    space = {"width": Parameter(int_=(2, 10))}
+    study = SweepStudy(storage=url, name="a", experiment=experiment, space=space)
+
+    with pytest.raises(PluginError, match="the sampler shy can't suggest trial 0: LookupError"):
+        study.ask(0)
 
 
 def test_a_run_says_which_plugins_took_part(target: Path) -> None:
