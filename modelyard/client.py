@@ -55,6 +55,9 @@ WAIT_SECONDS = 10
 NOT_OURS = (404, 405, 500, 502, 503, 504)
 """What a gateway answers when our server isn't behind it; 503 is an answer of ours, too."""
 
+CHECK_SECONDS = 120.0
+"""Longest silence while a new sweep is checked: the server imports the plugins that it names."""
+
 UPLOAD_SECONDS = 600.0
 """Longest silence of an upload: at its end the server passes the file on."""
 
@@ -164,7 +167,7 @@ class Client:
         Raises:
             ExperimentError: the experiment has mistakes.
         """
-        return self._post("/v1/sweeps", SweepView, request)
+        return self._post("/v1/sweeps", SweepView, request, timeout=CHECK_SECONDS)
 
     def sweeps(self) -> list[SweepView]:
         """The newest hundred sweeps, newest first."""
@@ -252,7 +255,7 @@ class Client:
         Raises:
             ExperimentError: the experiment has mistakes.
         """
-        return self._post("/v1/runs", SweepView, request)
+        return self._post("/v1/runs", SweepView, request, timeout=CHECK_SECONDS)
 
     def continue_run(self, sweep: str) -> SweepView:
         """Let an interrupted or failed sweep go on under a new flow run; one that runs is left
@@ -391,9 +394,11 @@ class Client:
         model: type[Answer],
         body: Wire | None = None,
         content: dict[str, Any] | None = None,
+        **options: Any,
     ) -> Answer:
         sent = content if body is None else body.model_dump(mode="json")
-        return model.model_validate_json(self._connection.send("POST", path, json=sent).content)
+        answer = self._connection.send("POST", path, json=sent, **options)
+        return model.model_validate_json(answer.content)
 
     def _follow(self, sweep: str) -> Iterator[tuple[_Tag, SweepView]]:
         """Views with their tags for ever; bears a server that is away for a while."""
