@@ -264,7 +264,7 @@ def _estimator(file: Path, description: Description, card: DataCard) -> Estimato
         return _OwnEstimator(_built(family, file, description, card), family.name)
 
 
-def _built(family: Family, file: Path, description: _Description, card: DataCard) -> Estimator:
+def _built(family: Family, file: Path, description: Description, card: DataCard) -> Estimator:
     if not family.network:
         return load_classical(file, len(card.classes), family.trusted)
     # Importing torch takes seconds and 200 MB that a server of trees must not pay.
