@@ -13,6 +13,12 @@ from modelyard.data.rows import Column
 MOST_CATEGORIES = 50
 """Categories of a column with a feature of their own; the rarer ones share one."""
 
+MOST_IDS = 100_000
+"""Categories of a column with an id of their own; the rarer ones share ``UNSEEN``."""
+
+UNSEEN, MISSING_ID, FIRST_ID = 0, 1, 2
+"""Ids that are no category, and that of the most frequent one."""
+
 IMAGES_AT_ONCE = 4096
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -78,16 +84,18 @@ class NumberEncoder(Encoder):
 
 
 class CategoryEncoder(Encoder):
-    """A category, one-hot.
+    """A category, one-hot or as an id.
 
     A category never seen in training has the feature of the rare ones where there are any,
-    else no feature set at all; so has a missing cell where none was missing in training.
+    else no feature set at all; so has a missing cell where none was missing in training. As ids,
+    both have one of their own.
 
     Args:
         name: of the column.
-        categories: those with a feature, the most frequent first.
-        rare: there are others, with one feature together.
+        categories: those with a feature or an id, the most frequent first.
+        rare: there are others, with one feature or ``UNSEEN`` together.
         missing: there are missing cells, with a feature of their own.
+        ids: one feature holds the category's number, for a network that embeds it.
     """
 
     kind: Literal["category"] = "category"
@@ -95,14 +103,33 @@ class CategoryEncoder(Encoder):
     categories: tuple[str, ...]
     rare: bool
     missing: bool
+    ids: bool = False
 
     @classmethod
-    def fit(cls, name: str, column: Column) -> CategoryEncoder:
-        """The most frequent categories of the training cells."""
+    def fit(cls, name: str, column: Column, one_hot: int | None = None) -> CategoryEncoder:
+        """The most frequent categories of the training cells.
+
+        Args:
+            name: of the column.
+            column: its training cells.
+            one_hot: most categories that are told one-hot; with more, they become ids. None: all
+                are.
+        """
         assert column.categories is not None
         counts = np.bincount(column.values[~column.missing], minlength=len(column.categories))
         order = np.argsort(-counts, kind="stable")
         seen = [column.categories[index] for index in order if counts[index]]
+        if one_hot is not None and len(seen) > one_hot:
+            # What was seen once says nothing of itself: it teaches what an unseen one is like.
+            often = [column.categories[index] for index in order if counts[index] > 1]
+            kept = tuple(often[:MOST_IDS])
+            return cls(
+                name=name,
+                categories=kept,
+                rare=len(kept) < len(seen),
+                missing=bool(column.missing.any()),
+                ids=True,
+            )
         return cls(
             name=name,
             categories=tuple(seen[:MOST_CATEGORIES]),
@@ -118,6 +145,8 @@ class CategoryEncoder(Encoder):
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features."""
+        if self.ids:
+            return (self.name,)
         return (
             *(f"{self.name}={category}" for category in self.categories),
             *((f"{self.name} is rare",) if self.rare else ()),
@@ -127,6 +156,12 @@ class CategoryEncoder(Encoder):
     def write(self, column: Column, out: NDArray[np.float32]) -> None:
         """Fill ``out`` (n, features)."""
         assert column.categories is not None
+        if self.ids:
+            ids = {category: number for number, category in enumerate(self.categories, FIRST_ID)}
+            # One more at the end: code -1, a missing cell, finds it.
+            found = [*(ids.get(category, UNSEEN) for category in column.categories), MISSING_ID]
+            out[:, 0] = np.array(found, np.float32)[column.values]
+            return
         width = out.shape[1]
         unseen = len(self.categories) if self.rare else -1
         place = {category: index for index, category in enumerate(self.categories)}

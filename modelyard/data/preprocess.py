@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelyard.data.card import DataCard
-from modelyard.data.encoders import CategoryEncoder, Encoder, ImageEncoder, NumberEncoder
+from modelyard.data.encoders import (
+    FIRST_ID,
+    CategoryEncoder,
+    Encoder,
+    ImageEncoder,
+    NumberEncoder,
+)
 from modelyard.data.payload import images_of, rows_of, texts_of
 from modelyard.data.rows import Rows
 from modelyard.data.tokens import LENGTH, WORDS, TextEncoder
@@ -40,7 +46,13 @@ class Preprocessor(Encoder):
 
     @classmethod
     def fit(
-        cls, rows: Rows, card: DataCard, *, words: int = WORDS, length: int = LENGTH
+        cls,
+        rows: Rows,
+        card: DataCard,
+        *,
+        words: int = WORDS,
+        length: int = LENGTH,
+        one_hot: int | None = None,
     ) -> Preprocessor:
         """Fit to the rows of the training part, and to no others.
 
@@ -49,6 +61,8 @@ class Preprocessor(Encoder):
             card: of the data.
             words: of texts, most words with an id of their own.
             length: of texts, most tokens that are read.
+            one_hot: of a column, most categories that are told one-hot; with more, they become
+                ids, for a network that embeds them. None: one-hot all.
         """
         ignored = (*card.ignored, card.target)
         if rows.texts is not None:
@@ -59,7 +73,7 @@ class Preprocessor(Encoder):
         columns = tuple(
             NumberEncoder.fit(column.name, rows.columns[column.name])
             if column.type == "number"
-            else CategoryEncoder.fit(column.name, rows.columns[column.name])
+            else CategoryEncoder.fit(column.name, rows.columns[column.name], one_hot)
             for column in card.columns
         )
         return cls(columns=columns, ignored=ignored)
@@ -73,6 +87,16 @@ class Preprocessor(Encoder):
     def notes(self) -> tuple[str, ...]:
         """What the limits of the encoding left out of the training part, in whole sentences."""
         return () if self.text is None else self.text.notes
+
+    @property
+    def ids(self) -> tuple[tuple[int, int], ...]:
+        """Features of a table that are ids: their places, and how many ids there may be."""
+        found, place = [], 0
+        for encoder in self.columns:
+            if isinstance(encoder, CategoryEncoder) and encoder.ids:
+                found.append((place, FIRST_ID + len(encoder.categories)))
+            place += len(encoder.features)
+        return tuple(found)
 
     def transform(self, rows: Rows) -> NDArray[Any]:
         """Encode rows.

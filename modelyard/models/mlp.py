@@ -8,11 +8,15 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from modelyard.models.categories import EmbeddedCategories
 from modelyard.models.layers import ACTIVATIONS, dropout
 
 
 class Mlp(nn.Module):
     """Hidden layers of one width, each linear → norm → activation → dropout; then the output.
+
+    Features that are ids of categories become vectors first (Guo and Berkhahn 2016, "Entity
+    Embeddings of Categorical Variables").
 
     Args:
         shape: of one example, (features,) or (C, H, W), which is flattened.
@@ -22,6 +26,8 @@ class Mlp(nn.Module):
         activation: a key of ``layers.ACTIVATIONS``.
         norm: ``batch``, ``layer`` or ``none``.
         dropout: share of each hidden layer's activations that is dropped in training.
+        embedding: units of a category's vector; None goes by how many there are.
+        categories: features that are ids: their places, and how many ids there are.
     """
 
     def __init__(
@@ -34,11 +40,15 @@ class Mlp(nn.Module):
         activation: str,
         norm: str,
         dropout: float,
+        embedding: int | None = None,
+        categories: tuple[tuple[int, int], ...] = (),
     ) -> None:
         super().__init__()
-        widths = [math.prod(shape), *[hidden] * layers]
+        read = EmbeddedCategories(shape[0], categories, embedding) if categories else nn.Flatten()
+        inputs = read.width if isinstance(read, EmbeddedCategories) else math.prod(shape)
+        widths = [inputs, *[hidden] * layers]
         self.body = nn.Sequential(
-            nn.Flatten(),
+            read,
             *(
                 _layer(before, after, activation, norm, dropout)
                 for before, after in pairwise(widths)

@@ -63,17 +63,23 @@ class Shape:
         outputs: classes, or 1 for a regression.
         scale: of a regression's target, None for a classification.
         vocabulary: how many ids an example's numbers may be, for texts; None for others.
+        categories: features of a table that are ids: their places, and how many ids there are.
     """
 
     inputs: tuple[int, ...]
     outputs: int
     scale: Scale | None = None
     vocabulary: int | None = None
+    categories: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``model.json``."""
         scale = self.scale and {"mean": self.scale.mean, "deviation": self.scale.deviation}
-        ids = {} if self.vocabulary is None else {"vocabulary": self.vocabulary}
+        ids: dict[str, Any] = {}
+        if self.vocabulary is not None:
+            ids["vocabulary"] = self.vocabulary
+        if self.categories:
+            ids["categories"] = [list(pair) for pair in self.categories]
         return {"inputs": list(self.inputs), "outputs": self.outputs, "scale": scale, **ids}
 
     @classmethod
@@ -85,6 +91,7 @@ class Shape:
             outputs=int(value["outputs"]),
             scale=None if scale is None else Scale(**scale),
             vocabulary=value.get("vocabulary"),
+            categories=tuple((int(at), int(ids)) for at, ids in value.get("categories", ())),
         )
 
 
@@ -108,7 +115,9 @@ def build_module(
         return build_own(family, parameters, inputs=shape.inputs, outputs=shape.outputs, code=code)
     known = family_named(family)
     own = {name: value for name, value in parameters.items() if name not in known.encoding}
-    ids = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}
+    ids: dict[str, Any] = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}
+    if shape.categories:
+        ids["categories"] = shape.categories
     if family not in MODULES:
         return build_plugged(known, {**own, **ids}, shape)
     return MODULES[family](shape=shape.inputs, outputs=shape.outputs, dropout=dropout, **ids, **own)

@@ -10,7 +10,24 @@ MLP = Family(
     kinds=("table", "image"),
     network=True,
     description="fully connected layers",
+    encoding=("one_hot",),
     parameters={
+        "one_hot": FamilyParameter(
+            default=10,
+            type=int,
+            low=0,
+            high=50,
+            description="most categories of a column with a feature each; with more, each has a "
+            "vector that is learnt",
+        ),
+        "embedding": FamilyParameter(
+            default=None,
+            type=int,
+            low=1,
+            high=1_024,
+            optional=True,
+            description="units of a category's vector; null goes by how many there are",
+        ),
         "hidden": FamilyParameter(
             default=128, type=int, low=1, high=16_384, description="units of each hidden layer"
         ),

@@ -103,6 +103,7 @@ def _fit_network(
         outputs=1 if regression else len(card.classes),
         scale=scale,
         vocabulary=preprocessor.text.size if preprocessor.text else None,
+        categories=preprocessor.ids,
     )
     plan = _plan(job, recipe, shape, metric)
     observers = Observers()
