@@ -454,3 +454,15 @@ def test_searched_label_smoothing_is_for_classes() -> None:
 def test_a_wanted_gpu_has_to_be_allowed() -> None:
     """The device can't be a GPU where the trial asks for none."""
     assert only({"train": {"device": "cuda"}, "resources": {"gpus": 0}}).path == "train.device"
+
+
+@pytest.mark.parametrize("key", ["gpus", "nodes"])
+def test_several_processes_fit_networks_only(key: str) -> None:
+    """Trees are fitted by one, and folds by one at a time; a network may have several."""
+    trees = replace(CLASSES, chosen="random-forest")
+    folds = {"source": "a.csv", "target": "churned", "folds": 3}
+    several = {"resources": {key: 2}}
+
+    assert found(several) == {}
+    assert only(several, trees).path == f"resources.{key}"
+    assert only({**several, "data": folds}).path == f"resources.{key}"

@@ -71,6 +71,7 @@ resources:
   annotations: {}
 gates:
   - {metric: accuracy, at_least: 0.90, confidence: 0.95}
+explain: {seconds: 20}
 register: {alias: champion, margin: 0.0}
 deploy: {target: local, port: auto}
 fallback: null
