@@ -185,7 +185,7 @@ def _fit_one(job: FitJob, step: int, done: _Finished, report: Reporter) -> _Fini
             within,
         )
     except Stopped as stopped:
-        raise Stopped(within.number(stopped.epoch)) from None
+        raise type(stopped)(within.number(stopped.epoch)) from stopped
     result = FoldResult(
         step=step,
         repeat=repeat,
@@ -196,7 +196,8 @@ def _fit_one(job: FitJob, step: int, done: _Finished, report: Reporter) -> _Fini
     )
     _say(result, report)
     done = replace(done, parameters=fitted.parameters, folds=(*done.folds, result))
-    _save(done, job.scratch, within.number(job.epochs), report)
+    if job.ranks.leads:
+        _save(done, job.scratch, within.number(job.epochs), report)
     return done
 
 

@@ -72,7 +72,7 @@ def do_stage(work: Work) -> TrialResult:
             return _prepare(work)
         case Stage.TRIAL | Stage.TRAIN:
             with _ranks(work) as ranks:
-                return _fit_as_wanted(work, _job(work, ranks))
+                return (_fit_folds if _has_folds(work) else _fit)(work, _job(work, ranks))
         case Stage.EVALUATE:
             return _evaluate(work)
 
@@ -107,9 +107,10 @@ def follow_stage(work: Work) -> None:
         Exception: whatever the fit raises.
     """
     from modelyard.train.fit import fit
+    from modelyard.train.folds import fit_folds
 
     with _ranks(work) as ranks:
-        fit(_job(work, ranks), work.reporter)
+        (fit_folds if _has_folds(work) else fit)(_job(work, ranks), work.reporter)
 
 
 def _ranks(work: Work) -> AbstractContextManager[Ranks]:
@@ -119,10 +120,8 @@ def _ranks(work: Work) -> AbstractContextManager[Ranks]:
     return together(place_of(os.environ, nodes=wanted.nodes, gpus=wanted.gpus), work.scratch)
 
 
-def _fit_as_wanted(work: Work, job: FitJob) -> TrialResult:
-    if work.spec.stage is Stage.TRIAL and work.experiment.data.fits > 1:
-        return _fit_folds(work, job)
-    return _fit(work, job)
+def _has_folds(work: Work) -> bool:
+    return work.spec.stage is Stage.TRIAL and work.experiment.data.fits > 1
 
 
 def _job(work: Work, ranks: Ranks) -> FitJob:

@@ -19,6 +19,7 @@ from modelyard.data.snapshot import open_snapshot
 from modelyard.models.network import NetworkEstimator
 from modelyard.train.errors import PeerLost, Stopped
 from modelyard.train.fit import FitJob, FitOutcome, fit
+from modelyard.train.folds import fit_folds
 from modelyard.train.ranks import ALONE, Ranks
 from modelyard.train.tensors import batch_sizes
 from tests.support.fitting import Recorder, job, table
@@ -37,10 +38,12 @@ STEPS = 4
 
 def a_job(folder: Path, batch_size: int, **train: Any) -> FitJob:
     """The fit of a small table, without layers that see a batch as a whole."""
+    data = {"source": "test", "repeats": train.pop("repeats", 1)}
     return job(
         open_snapshot(folder / "snapshot"),
         folder / f"scratch-{os.getpid()}",
         parameters={"hidden": 16, "norm": "none"},
+        data=data,
         train={**RECIPE, **train, "batch_size": batch_size},
     )
 
@@ -89,7 +92,11 @@ def one_rank(folder: Path, rank: int) -> None:
         lost = (type(error).__name__, error.epoch)
     torch.manual_seed(99)
     resumed = fitted(folder, "resumed", rank, Recorder(), dropout=0.3, resume=kept / "000001")
+    with group(folder, "repeated", rank) as ranks:
+        job = a_job(folder, 32, repeats=2)
+        repeated = fit_folds(FitJob(**vars(job) | {"ranks": ranks}), Recorder())
     said = {
+        "repeated": repeated.mean,
         "metrics": {
             "together": together.metrics,
             "unbroken": unbroken.metrics,
@@ -130,6 +137,14 @@ def kept(folder: Path, rank: int, name: str) -> dict[str, torch.Tensor]:
     """A rank's weights after a fit."""
     found: dict[str, torch.Tensor] = torch.load(folder / f"weights-{rank}.pt")[name]
     return found
+
+
+def test_repeats_are_fitted_together_too(folder: Path) -> None:
+    """Each rank takes part in every fit of a trial, and they come to what one process does."""
+    alone = fit_folds(a_job(folder, 64, repeats=2), Recorder())
+
+    assert said(folder, 0)["repeated"] == said(folder, 1)["repeated"]
+    assert said(folder, 0)["repeated"] == pytest.approx(alone.mean, rel=1e-3)
 
 
 def test_two_ranks_are_one_process_with_the_doubled_batch(folder: Path) -> None:
