@@ -6,7 +6,6 @@ The picture of ``docs/health.md`` is drawn from the same run: every trial by siz
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,16 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-import yaml
-
 from bench.scatter import Point, scatter
 from bench.table import Row
-from modelyard.api import TrialState, TrialView
+from modelyard.api import StageState, SweepRequest, TrialState, TrialView
 from modelyard.client import Client
+from modelyard.experiment.model import Experiment
 from modelyard.health.numbers import read
+from modelyard.local import services
 from modelyard.settings import Settings
 
-BIN = Path(sys.executable).parent
 PICTURE = Path(__file__).parents[1] / "docs" / "health.svg"
 TRIALS = 24
 LARGEST_GAP = 0.005
@@ -68,8 +66,8 @@ class Chosen:
 
 def rows() -> list[Row]:
     """The figure of this module; draws the picture too."""
-    with _home() as environment:
-        simple, aware = (_sweep(mode, environment) for mode in MODES)
+    with _server() as client:
+        simple, aware = (_sweep(mode, client) for mode in MODES)
     _draw(simple, aware)
     gap = simple.accuracy - aware.accuracy
     sizes = [one.parameters[one.best.number] for one in (simple, aware)]
@@ -93,39 +91,46 @@ def rows() -> list[Row]:
 
 
 @contextmanager
-def _home() -> Iterator[dict[str, str]]:
-    """The environment of a fresh installation, whose servers end with it."""
+def _server() -> Iterator[Client]:
+    """A server of our own in a fresh home, which ends with it; the stages need no Prefect."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "MODELYARD_HOME": folder}
+        settings = Settings(home=Path(folder) / "home")
+        port = services.free_port()
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "modelyard.server"),
+                *("--home", str(settings.home), "--port", str(port)),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            yield environment
+            services.wait_ready(f"http://127.0.0.1:{port}/readyz", settings.start_seconds)
+            with Client.connect(settings) as client:
+                yield client
+                client.shutdown()
+            server.wait(30)
         finally:
-            subprocess.run(
-                [str(BIN / "modelyard"), "down"], env=environment, check=True, capture_output=True
-            )
+            server.kill()
+            server.wait()
 
 
-def _sweep(mode: str, environment: dict[str, str]) -> Chosen:
-    home = Path(environment["MODELYARD_HOME"])
-    file = home / f"{mode}.yaml"
+def _sweep(mode: str, client: Client) -> Chosen:
     search = {**EXPERIMENT["search"], "mode": mode}
-    file.write_text(yaml.safe_dump({"name": mode, **EXPERIMENT, "search": search}))
-    # What it says is of interest only where it fails, and then stands in the terminal.
-    with (home / f"{mode}.log").open("w+") as said:
-        argv = [str(BIN / "modelyard"), "run", str(file)]
-        if subprocess.run(argv, env=environment, stdout=said, stderr=said, check=False).returncode:
-            said.seek(0)
-            raise RuntimeError(said.read())
-    with Client.connect(Settings(home=home)) as client:
-        view = client.sweep(mode)
-        trials = tuple(t for t in client.trials(view.id) if t.state is TrialState.COMPLETE)
-    assert view.best is not None
-    evaluated = next(stage for stage in view.stages if stage.stage == "evaluate")
+    experiment = Experiment.model_validate({"name": mode, **EXPERIMENT, "search": search})
+    sweep = client.create_sweep(SweepRequest(experiment=experiment.to_document())).id
+    for stage in ("prepare", "sweep", "train", "evaluate"):
+        client.run_stage(sweep, stage)
+        ended = client.wait_stage(sweep, stage)
+        assert ended.state is StageState.COMPLETE, ended.failure
+    trials = tuple(t for t in client.trials(sweep) if t.state is TrialState.COMPLETE)
+    best = client.sweep(sweep).best
+    assert best is not None
     return Chosen(
         trials=trials,
-        best=view.best,
+        best=best,
         parameters={trial.number: _parameters(trial) for trial in trials},
-        accuracy=evaluated.outcome["metrics"]["accuracy"],
+        accuracy=ended.outcome["metrics"]["accuracy"],
     )
 
 
