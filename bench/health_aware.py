@@ -31,9 +31,14 @@ LARGEST_GAP = 0.005
 MODES = ("simple", "health-aware")
 
 EXPERIMENT: Mapping[str, Any] = {
-    "data": {"source": "sklearn:digits"},
+    # As many rows to judge by as the data can spare: one of them is 0.2 points.
+    "data": {
+        "source": "sklearn:digits",
+        "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
+    },
     "model": "mlp",
     "search": {
+        "pruner": "none",
         "space": {
             "hidden": {"int": [16, 1024], "log": True},
             "layers": {"int": [1, 3]},
@@ -42,7 +47,7 @@ EXPERIMENT: Mapping[str, Any] = {
         },
     },
     "budget": {"trials": TRIALS},
-    "train": {"epochs": 12},
+    "train": {"epochs": 20},
     "deploy": None,
 }
 
@@ -85,7 +90,7 @@ def rows() -> list[Row]:
                 ),
             ),
             note=f"mlp on scikit-learn's digits, {TRIALS} trials each of 16 to 1024 units in 1 to "
-            "3 layers, weight of the metric 0.7; one row of the test split is 0.4 points",
+            "3 layers, weight of the metric 0.7, no pruner; 450 rows of the test split",
         )
     ]
 
