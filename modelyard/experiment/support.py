@@ -66,7 +66,6 @@ LATER: tuple[Later, ...] = (
         values="versions of MLflow's registry (models:/NAME/VERSION) and addresses",
         instead="a .safetensors file, or the folder of a packed model",
     ),
-    Later(key="train.compile", refused=bool, values="true", instead="false"),
     Later(
         key="gates.*.slice",
         refused=bool,

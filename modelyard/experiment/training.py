@@ -98,7 +98,10 @@ class Train(Section):
         "fp32", description="Arithmetic of the fit; metrics are measured in fp32."
     )
     channels_last: bool = Field(False, description="Hold images with their channels innermost.")
-    compile: bool = Field(False, description="Compile the network.")
+    compile: bool = Field(
+        False,
+        description="Compile the network for training; on a CPU that takes a C++ compiler.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU where there is one and resources.gpus isn't 0."
     )

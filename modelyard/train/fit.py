@@ -112,6 +112,9 @@ def _fit_network(
     fitting = NetworkFit(plan, data, validation, report, hooks=hooks)
     if job.resume is not None:
         fitting.resume(job.resume)
+    if recipe.train.compile:
+        report.phase("compiling", False)
+        fitting.compile()
     report.phase("training", True)
     fitting.run()
     observed = observers.result(

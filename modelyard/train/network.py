@@ -126,6 +126,19 @@ class NetworkFit:
         self._best = found.best
         self._hook_states = found.hooks
 
+    def compile(self) -> None:
+        """Compile the network for its steps; takes seconds to minutes.
+
+        Raises:
+            InputError: it can't be compiled.
+        """
+        data, ranks = self._state.train, self._plan.ranks
+        sizes = batch_sizes(len(data), self._plan.train.batch_size, ranks.world)
+        own = sorted({len(ranks.share(torch.empty(size))) for size in sizes}, reverse=True)
+        self._stepping.compile(
+            features for features, _ in data.batches([torch.arange(n) for n in own])
+        )
+
     def run(self) -> None:
         """Train to the last epoch, or to where early stopping ends it.
 

@@ -56,20 +56,6 @@ def write_recipe(
         train = Train.model_validate({**experiment.train.model_dump(), **rest})
     except ValidationError as error:
         raise InputError(f"a sampled value doesn't fit train: {error}") from None
-    _refuse_what_is_missing(train)
     return Recipe(
         train=train, parameters=family.complete({**known, **experiment.model.parameters, **own})
     )
-
-
-def _refuse_what_is_missing(train: Train) -> None:
-    """A key that would be ignored is an error; the check of the file says the same earlier."""
-    known = {
-        "compile": (train.compile, (False,)),
-    }
-    for name, (value, valid) in known.items():
-        if value not in valid:
-            raise InputError(
-                f"train.{name}: {value} is not supported yet; "
-                f"valid are {', '.join(map(str, valid))}"
-            )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
 from modelyard.train.augment import Augmentation, Mixed
 from modelyard.train.averaging import Average
+from modelyard.train.compiling import compiled, warm_up
 from modelyard.train.finetuning import FACTOR
 from modelyard.train.hooks import BatchView, Hooks
 from modelyard.train.losses import Loss
@@ -55,6 +56,24 @@ class Stepping:
         self.norms: list[torch.Tensor] = []
         """Norms of the gradient that were looked at in this epoch, on the device."""
 
+    def compile(self, features: Iterable[torch.Tensor]) -> None:
+        """Compile the network for steps; it is measured as it is.
+
+        Args:
+            features: of a batch of each size that will come.
+
+        Raises:
+            InputError: it can't be compiled.
+        """
+        self.forward = compiled(self.forward, self._state.device)
+
+        def once(batch: torch.Tensor) -> None:
+            with self.precision.forward():
+                raw = self.forward(self._placed(batch))
+            raw.float().sum().backward()  # type: ignore[no-untyped-call]
+
+        warm_up(self._state.module, once, features)
+
     def begin(self) -> None:
         """An epoch begins."""
         self._number = 0
@@ -89,9 +108,10 @@ class Stepping:
         mixed = None
         if self.augmentation is not None:
             features, mixed = self.augmentation(features)
-        if self._channels_last:
-            features = features.to(memory_format=torch.channels_last)
-        return features, mixed
+        return self._placed(features), mixed
+
+    def _placed(self, features: torch.Tensor) -> torch.Tensor:
+        return features.to(memory_format=torch.channels_last) if self._channels_last else features
 
     def _step(self, view: Callable[[int], BatchView]) -> None:
         state, scaler = self._state, self.precision.scaler

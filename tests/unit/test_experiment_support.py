@@ -13,7 +13,6 @@ from modelyard.experiment.support import LATER, unsupported
 REFUSED = [
     ({"model": {"weights": {"source": "models:/a/3"}}}, "model.weights.source"),
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
-    ({"train": {"compile": True}}, "train.compile"),
     ({"gates": [{"metric": "f1", "at_least": 0.1, "slice": "a = 1"}]}, "gates.0.slice"),
     ({"deploy": {"target": "kubernetes"}}, "deploy.target"),
 ]

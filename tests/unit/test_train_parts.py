@@ -304,3 +304,33 @@ def test_stop_in_the_middle_of_streamed_data_leaves_no_thread(tmp_path: Path) ->
         fit(work, Recorder(stop_after=2))
 
     assert not [t for t in threading.enumerate() if t.name.startswith("loader")]
+
+
+def test_compiling_without_a_compiler_is_refused(tmp_path: Path) -> None:
+    """What is missing is said before anything is fitted, and how to go on without."""
+    import torch._inductor.config
+
+    report = Recorder()
+    work = job(table(tmp_path / "data"), tmp_path / "scratch", train={"compile": True})
+    nowhere = torch._inductor.config.patch({"cpp.cxx": ("/nowhere/g++",)})
+
+    with nowhere, pytest.raises(InputError, match=r"no C\+\+ compiler .* write compile: false"):
+        fit(work, report)
+
+    assert report.phases == [("loading", False), ("compiling", False)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler's parts warn of each other
+def test_compiled_network_learns_as_it_does_without(tmp_path: Path) -> None:
+    """Compiling is a phase of its own, and changes what is learnt by no more than rounding."""
+    snapshot = table(tmp_path / "data")
+    curves = []
+    for compile_it in (False, True):
+        report = Recorder()
+        recipe = {"compile": compile_it, "learning_rate": 0.01}
+        fit(job(snapshot, tmp_path / "scratch", epochs=2, train=recipe), report)
+        curves.append([values["train_loss"] for values in report.curve.values()])
+        assert (("compiling", False) in report.phases) == compile_it
+
+    assert curves[1] == pytest.approx(curves[0], rel=1e-3)
