@@ -130,6 +130,24 @@ def test_a_run_ends_with_a_model_that_answers(home: Paths) -> None:
     example = str(home.models / "flowers" / "example.json")
     predicted = command(home, "predict", "flowers", "--file", example, "--json")
     assert document(predicted) == json.loads(answer.stdout)
+    assert_pictured(home)
+
+
+def assert_pictured(home: Paths) -> None:
+    """The model's page is with its MLflow run, and is written where somebody asks for it."""
+    folder = home.home.parent / "drawn"
+    no_browser = {"PATH": str(folder)}
+    reported = command(
+        home, "report", "flowers", "--out", str(folder), "--json", variables=no_browser
+    )
+
+    written = document(reported)
+    assert written["problems"] == ["no Chromium was found on PATH, so there are no PNG files"]
+    text = (folder / "report.html").read_text()
+    for name in ("history", "confusion", "roc", "importance", "examples", "gradient-flow"):
+        assert f'<section id="{name}">' in text
+    pages = eventually(lambda: list(home.home.rglob("pictures/report.html")), "a page with the run")
+    assert all("Confusion matrix" in page.read_text() for page in pages)
 
 
 def test_a_refusing_gate_ends_with_3_and_can_be_looked_at(home: Paths) -> None:

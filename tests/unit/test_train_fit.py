@@ -16,6 +16,7 @@ from modelyard.models.families import FAMILIES
 from modelyard.train.beat import BEAT_SECONDS, Beat
 from modelyard.train.errors import Diverged
 from modelyard.train.fit import fit
+from modelyard.train.monitor import Monitor
 from tests.support.fitting import Recorder, digits, job, table
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -161,6 +162,30 @@ def test_best_epoch_is_kept_and_the_last_if_asked(tmp_path: Path) -> None:
 
     assert outcomes["best"][1] == max(outcomes["best"][2])
     assert outcomes["last"][:2] == (6, outcomes["last"][2][-1])
+
+
+@pytest.mark.parametrize("named", ["objective", "gate"])
+def test_the_area_is_measured_where_the_file_names_it(named: str, tmp_path: Path) -> None:
+    """Sorting all rows once a class is left out of epochs, unless an objective or gate asks."""
+    snapshot = table(tmp_path / "data")
+    asked = (
+        {"objective": {"metric": "auc"}}
+        if named == "objective"
+        else {"gates": [{"metric": "auc", "at_least": 0.5}]}
+    )
+    without, with_area = Recorder(), Recorder()
+
+    fit(job(snapshot, tmp_path / "scratch", epochs=1), without)
+    outcome = fit(job(snapshot, tmp_path / "scratch", epochs=1, **asked), with_area)
+
+    assert "validation_auc" not in without.curve[1]
+    assert with_area.curve[1]["validation_auc"] == outcome.metrics["auc"]
+
+
+def test_an_objective_that_the_split_says_nothing_of_is_explained() -> None:
+    """Rows of one class have no area: that is bad input, and no bug."""
+    with pytest.raises(InputError, match="auc can't be measured on the validation split"):
+        Monitor(metric="auc").after(1, {"loss": 0.5, "accuracy": 1.0})
 
 
 def test_early_stopping_ends_the_fit(tmp_path: Path) -> None:
