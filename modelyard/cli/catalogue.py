@@ -69,8 +69,10 @@ def _look(experiment: Experiment, known: Plugged, base: Path) -> Look:
         card = describe(experiment.data, base, seed=experiment.seed)
     except DataError as error:
         return _second_look(experiment, known, base, error)
-    except PluginError:
-        return _nothing(experiment, known)  # the mistake is told with all others
+    except PluginError as error:
+        source = experiment.data.source
+        mistake = Mistake(path="data.source", message=str(error), value=source)
+        return replace(_nothing(experiment, known), mistakes=(mistake,))
     return Look(catalogue=_catalogue(experiment, known, card), card=card)
 
 

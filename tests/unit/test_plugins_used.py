@@ -358,6 +358,20 @@ def test_a_dataset_may_be_a_file(target: Path, tmp_path: Path) -> None:
         read("plugin:words", tmp_path)
 
 
+def test_a_dataset_that_raises_is_a_mistake_of_its_source(target: Path, tmp_path: Path) -> None:
+    """Its traceback is told where the file names it, once."""
+    text = "def dry(folder):\n    raise OSError('the well is dry')\n"
+    write(target, "made-up", {"datasets": {"dry": "dry_set:dry", "gone": "dry_set:gone"}}, {})
+    (target / "dry_set.py").write_text(text)
+
+    (dry,) = mistakes(tmp_path, data={"source": "plugin:dry", "target": "y"}).items()
+    (gone,) = mistakes(tmp_path, data={"source": "plugin:gone", "target": "y"}).items()
+
+    assert dry[0] == gone[0] == "data.source"
+    assert dry[1].startswith("the dataset dry can't be made: OSError: the well is dry")
+    assert "has no attribute 'gone'" in gone[1]
+
+
 def test_a_sampler_is_asked(target: Path) -> None:
     """Its first suggestion is what its author promises; options come by name."""
     install(target, "samplers")
