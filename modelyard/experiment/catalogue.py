@@ -60,6 +60,11 @@ class Family(Protocol):
         ...
 
     @property
+    def absent(self) -> str | None:
+        """Why it can't be used here, with the remedy; None where it can."""
+        ...
+
+    @property
     def parameters(self) -> Mapping[str, FamilyParameter]:
         """Its own parameters by name."""
         ...

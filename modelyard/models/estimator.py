@@ -10,7 +10,10 @@ import numpy as np
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 WEIGHTS, TREES = "weights.safetensors", "model.skops"
-"""File of a network, and of trees, in a packed model's folder."""
+"""File of a network, and of scikit-learn's trees, in a packed model's folder."""
+
+XGBOOST_JSON, LIGHTGBM_TEXT = "model.xgboost.json", "model.lightgbm.txt"
+"""Those of the boosting libraries, in their own formats."""
 
 
 class Estimator(Protocol):

@@ -12,6 +12,7 @@ from modelyard.code.reference import Reference
 from modelyard.data.card import DataCard
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
+from modelyard.models.boosters import LIGHTGBM, XGBOOST
 from modelyard.models.family import Family
 from modelyard.models.networks import CNN, MLP, RESNET
 from modelyard.models.own import own_family
@@ -34,6 +35,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             TRANSFORMER,
             RANDOM_FOREST,
             GRADIENT_BOOSTING,
+            XGBOOST,
+            LIGHTGBM,
         )
     }
 )
@@ -134,6 +137,11 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
         raise InputError(
             f"model.family: {name} can't learn {card.task} from {card.kind} data; "
             f"valid are auto, {', '.join(fitting)}"
+        )
+    if family.absent is not None:
+        raise InputError(
+            f"model.family: {name} can't be used: {family.absent}; on a cluster, in the image of "
+            "its trials (resources.image)"
         )
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from modelyard.contract import Scalar
@@ -82,6 +83,7 @@ class Family:
         encoding: those of its parameters that say how examples are encoded: ``Preprocessor.fit``
             takes them, and the model itself doesn't.
         description: one phrase for lists.
+        library: a module that it needs and that a plain install doesn't bring.
         build: of a plugin, how a model of it is made, see ``models/plugged.py``; None of a
             family of Modelyard's own.
         trusted: of a plugin, the types of its own that a classical model consists of, as skops
@@ -97,8 +99,16 @@ class Family:
     unread: tuple[str, ...] = ()
     encoding: tuple[str, ...] = ()
     description: str
+    library: str | None = None
     build: Callable[..., Any] | None = None
     trusted: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> str | None:
+        """Why it can't be used here, with the remedy; None where its library is installed."""
+        if self.library is None or find_spec(self.library) is not None:
+            return None
+        return f"{self.library} isn't installed: pip install 'modelyard[boosters]'"
 
     def complete(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Every parameter's value: the given ones, defaults for the others where they are known.

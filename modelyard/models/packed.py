@@ -2,7 +2,8 @@
 
     model.json            family, parameters, the data's card, fitted preprocessing, digest
     weights.safetensors   of a network, or
-    model.skops           of trees
+    model.skops           of scikit-learn's trees, or
+    model.xgboost.json, model.lightgbm.txt
     code.tar              the user's own code, where the network is made by it
 
 Other files in the folder are let be. Loading needs the base install only. It runs no code that
@@ -30,6 +31,7 @@ from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.rows import Rows
 from modelyard.errors import DigestMismatch, ModelyardError
+from modelyard.models.boosted import FILES, load_boosted
 from modelyard.models.classical import load_classical
 from modelyard.models.estimator import TREES, WEIGHTS, Array, Estimator
 from modelyard.models.families import family_named
@@ -62,7 +64,7 @@ class Description(BaseModel):
     network: dict[str, Any] | None
     card: dict[str, Any]
     preprocessor: dict[str, Any]
-    file: Literal["weights.safetensors", "model.skops"]
+    file: Literal["weights.safetensors", "model.skops", "model.xgboost.json", "model.lightgbm.txt"]
     blake3: str
     code: str | None = None
     plugins: tuple[Needed, ...] = ()
@@ -255,7 +257,7 @@ def _estimator(file: Path, description: Description, card: DataCard) -> Estimato
     if Reference.of(description.family) is not None:
         return _own_estimator(file, description)
     family = family_named(description.family)
-    expected = WEIGHTS if family.network else TREES
+    expected = WEIGHTS if family.network else FILES.get(family.name, TREES)
     if file.name != expected:
         raise ValueError(f"a {family.name} lies in {expected}, not in {file.name}")
     if family.build is None:
@@ -265,6 +267,8 @@ def _estimator(file: Path, description: Description, card: DataCard) -> Estimato
 
 
 def _built(family: Family, file: Path, description: Description, card: DataCard) -> Estimator:
+    if family.name in FILES:
+        return load_boosted(file, family.name, len(card.classes))
     if not family.network:
         return load_classical(file, len(card.classes), family.trusted)
     # Importing torch takes seconds and 200 MB that a server of trees must not pay.

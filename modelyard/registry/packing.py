@@ -6,14 +6,15 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
 from modelyard.data.rows import Rows
-from modelyard.models.packed import needed_plugins
+from modelyard.models.families import FAMILIES
+from modelyard.models.packed import describe, needed_plugins
 from modelyard.registry import signature
 from modelyard.registry.tracking import SWEEP, Tracking
 from modelyard.store.manifest import MANIFEST, read_manifest
@@ -89,13 +90,22 @@ def _save(built: Path, packed: Path, card: DataCard, rows: Rows, *, run: str, lo
         signature=signature.model_signature(card, rows),
         input_example=signature.input_example(rows),
         # Given, MLflow doesn't load the model in a new process to find them out.
-        pip_requirements=[*requirements(), *_of_plugins(packed)],
+        pip_requirements=[*requirements(), *_of_library(packed), *_of_plugins(packed)],
     )
 
 
 def requirements() -> list[str]:
     """What loading a version needs, pinned to what is installed, without local build tags."""
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIRED]
+
+
+def _of_library(packed: Path) -> list[str]:
+    """The distribution of the boosting library that the model is of; XGBoost has several."""
+    family = FAMILIES.get(describe(packed).family)
+    if family is None or family.library is None:
+        return []
+    name = packages_distributions()[family.library][0]
+    return [f"{name}=={version(name)}"]
 
 
 def _of_plugins(packed: Path) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modelyard.contract import Scalar
 from modelyard.evaluate.metrics import compute
+from modelyard.models.boosted import FILES, BoostedEstimator, Order, fit_boosted
 from modelyard.models.classical import ClassicalEstimator, build_classical, flatten
 from modelyard.models.estimator import Array
 from modelyard.models.family import Task
@@ -16,6 +18,9 @@ from modelyard.train.reporting import Reporter
 
 Examples = tuple[Array, Array]
 """Features float32 (n, …), and truth (n,)."""
+
+Grown: TypeAlias = ClassicalEstimator | BoostedEstimator
+"""What isn't trained by steps."""
 
 
 def fit_classical(
@@ -30,14 +35,14 @@ def fit_classical(
     threads: int,
     measured: tuple[str, ...] = (),
     report: Reporter,
-) -> tuple[ClassicalEstimator, dict[str, float], Array]:
+) -> tuple[Grown, dict[str, float], Array]:
     """Fit on one split, measure on the other, and report that as step 1.
 
     Args:
         family, parameters, task, seed: see ``build_classical``.
         classes: of the card; 0 for a regression.
         train, validation: features and truth.
-        threads: most threads of scikit-learn's own loops.
+        threads: most threads of the library's own loops.
         measured: names of further metrics that are wanted; a plugin's is computed only then.
         report: told of the phase and of the metrics.
 
@@ -45,11 +50,18 @@ def fit_classical(
         The fitted model, the validation split's metrics by plain names, and its answers there.
     """
     report.phase("fitting", False)
-    model = build_classical(family, parameters, task, seed)
     features, truth = train
+    estimator: Grown
     with threadpool_limits(limits=threads):
-        model.fit(flatten(features), np.asarray(truth))
-        estimator = ClassicalEstimator(model, classes)
+        if family in FILES:
+            order = Order(
+                family=family, parameters=parameters, classes=classes, seed=seed, threads=threads
+            )
+            estimator = fit_boosted(order, features, truth)
+        else:
+            model = build_classical(family, parameters, task, seed)
+            model.fit(flatten(features), np.asarray(truth))
+            estimator = ClassicalEstimator(model, classes)
         output = estimator.predict(validation[0])
         metrics = compute(task, validation[1], output, also=measured)
     report.metrics(1, {f"validation_{name}": value for name, value in metrics.items()})

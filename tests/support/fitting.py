@@ -33,6 +33,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "transformer": {"heads": 2, "head_width": 4, "layers": 1},
     "random-forest": {"n_estimators": 5},
     "gradient-boosting": {"max_iter": 5},
+    "xgboost": {"n_estimators": 5},
+    "lightgbm": {"n_estimators": 5},
 }
 """Parameters of each family with which it fits in no time."""
 

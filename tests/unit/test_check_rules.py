@@ -192,7 +192,7 @@ def test_gates_fit_task_and_direction(gate: dict[str, Any], path: str, words: st
     ("dimensions", "path", "words"),
     [
         ({"hiden": [1, 2]}, "search.space.hiden", "did you mean 'hidden'"),
-        ({"max_depth": [1, 2]}, "search.space.max_depth", "random-forest has it"),
+        ({"max_depth": [1, 2]}, "search.space.max_depth", "random-forest, xgboost have it"),
         ({"epochs": [1, 2]}, "search.space.epochs", "train.epochs can't be searched"),
         ({"optimizer": ["adam", "rmspropp"]}, "search.space.optimizer.1", "'rmspropp' is not"),
         ({"hidden": {"int": [0, 9]}}, "search.space.hidden.int.0", "0 is below 1"),

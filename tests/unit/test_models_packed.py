@@ -21,6 +21,7 @@ from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import DigestMismatch
+from modelyard.models.boosted import FILES, BoostedEstimator, Order, fit_boosted
 from modelyard.models.classical import ClassicalEstimator, build_classical, flatten
 from modelyard.models.families import FAMILIES
 from modelyard.models.network import NetworkEstimator, Scale, Shape, build_module
@@ -36,7 +37,7 @@ def packed(folder: Path, snapshot: Snapshot, family: str) -> np.ndarray:
     features = preprocessor.transform(snapshot.rows("train"))
     target = snapshot.target("train")
     parameters = FAMILIES[family].complete(SMALL[family])
-    estimator: NetworkEstimator | ClassicalEstimator
+    estimator: NetworkEstimator | ClassicalEstimator | BoostedEstimator
     if FAMILIES[family].network:
         torch.manual_seed(0)
         shape = Shape(
@@ -46,6 +47,10 @@ def packed(folder: Path, snapshot: Snapshot, family: str) -> np.ndarray:
             vocabulary=preprocessor.text.size if preprocessor.text else None,
         )
         estimator = NetworkEstimator(build_module(family, parameters, shape, 0.5), shape)
+    elif family in FILES:
+        classes = len(card.classes)
+        order = Order(family=family, parameters=parameters, classes=classes, seed=0, threads=1)
+        estimator = fit_boosted(order, features, target)
     else:
         model = build_classical(family, parameters, card.task, seed=0)
         estimator = ClassicalEstimator(model.fit(flatten(features), target), len(card.classes))

@@ -40,6 +40,8 @@ def _family(case: Case) -> Mistakes:
             f"valid are {listing(valid)}",
             valid=valid,
         )
+    elif absent := catalogue.families[name].absent:
+        yield case.mistake(("model", "family"), f"{name} can't be used: {absent}")
 
 
 def _own_form(name: str) -> str:

@@ -63,7 +63,8 @@ def _name(case: Case, name: str) -> Mistakes:
         return
     loc = ("search", "space", name)
     owners = tuple(n for n, f in case.catalogue.families.items() if name in f.parameters)
-    hint = f" ({listing(owners)} has it)" if owners else ""
+    have = "has" if len(owners) == 1 else "have"
+    hint = f" ({listing(owners)} {have} it)" if owners else ""
     if family is None:
         text = f"no family has a parameter {name!r}"
     elif name in SEARCHABLE and not family.network:
