@@ -26,6 +26,7 @@ SMALL = (f"budget.trials={TRIALS}", "train.epochs=2", "gates=[]", "explain=null"
 
 FURTHER = {
     "diabetes": ("search.space={n_estimators: [5, 10], max_depth: [1, 4]}", "deploy=null"),
+    "finetune": ("model.weights.unfreeze_after=1", "deploy=null"),
     "kepler": ("search.space={max_iter: [5, 10]}", "deploy=null"),
     "own_model/own": ("deploy=null",),
     "churn": ("deploy=null",),
