@@ -205,8 +205,8 @@ def show(checked: CheckedExperiment, console: Console) -> None:
         "family": _family_and_why(checked),
         **({} if checked.code is None else {"code": describe_code(checked.code)}),
         "objective": ", ".join(f"{o.goal} {o.metric}" for o in experiment.objective),
-        "search": f"{checked.trials} trials, sampler {experiment.search.sampler.name}, "
-        f"pruner {experiment.search.pruner.name}",
+        "search": f"{checked.trials} trials{describe_fits(experiment)}, "
+        f"sampler {experiment.search.sampler.name}, pruner {experiment.search.pruner.name}",
         "space": "\n".join(f"{name}: {describe_parameter(p)}" for name, p in checked.space.items())
         or ("the family's own" if experiment.search.space is None else "nothing is searched"),
         "gates": "\n".join(describe_gates(experiment)) or "none",
@@ -254,6 +254,12 @@ def describe_target(card: DataCard) -> str:
     """What is predicted; how the classes are balanced is among the card's notes."""
     what = f"{len(card.classes)} classes" if card.classes else "a number"
     return f"{card.target}, {what}"
+
+
+def describe_fits(experiment: Experiment) -> str:
+    """How many fits a trial is, where it is more than one."""
+    fits = experiment.data.fits
+    return f" of {fits} fits each" if fits > 1 else ""
 
 
 def describe_parameter(parameter: Parameter) -> str:

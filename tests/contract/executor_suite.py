@@ -71,12 +71,13 @@ class Bench:
         parameters: dict[str, Any] | None = None,
         inputs: dict[str, str] | None = None,
         resume: str | None = None,
+        data: dict[str, Any] | None = None,
     ) -> LaunchRequest:
         """A launch of a small network on the iris table, under a key of its own."""
         experiment = Experiment.model_validate(
             {
                 "name": "iris",
-                "data": {"source": "sklearn:iris"},
+                "data": {"source": "sklearn:iris", **(data or {})},
                 "model": "mlp",
                 "train": {"epochs": epochs, "optimizer": "sgd"},
             }

@@ -144,6 +144,32 @@ def test_a_killed_trial_goes_on_bit_for_bit(bench: Bench, snapshot: str) -> None
     assert numbers(bench, next_launch.spec.key)[epochs] == numbers(bench, whole.spec.key)[epochs]
 
 
+def test_a_killed_trial_keeps_the_repeats_it_had_finished(bench: Bench, snapshot: str) -> None:
+    """kill -9 behind the first of three: the next launch fits the other two, to equal numbers."""
+    epochs = 15
+    rest: dict[str, Any] = {
+        "epochs": epochs,
+        "inputs": {"snapshot": snapshot},
+        "data": {"repeats": 3},
+    }
+    whole = bench.request(Stage.TRIAL, **rest)
+    expected = result_of(bench, whole)
+    first = bench.request(Stage.TRIAL, **rest)
+    key = launched(bench, first, until="metrics")
+    os.kill(bench.told(key, "started")[0].process, signal.SIGKILL)
+    end_of(bench, key)
+    next_launch = second(bench, first)
+    result = result_of(bench, next_launch)
+
+    assert bench.told(next_launch.spec.key, "started")[0].resumed_epoch >= epochs - 1
+    assert numbers(bench, next_launch.spec.key) == numbers(bench, whole.spec.key)
+    assert numbers(bench, whole.spec.key).keys() == {1, 2, 3}
+    assert (result.metrics, result.model) == (expected.metrics, None)
+    assert [one["metrics"]["accuracy"] for one in result.outcome["folds"]] == [
+        values["validation_accuracy"] for values in numbers(bench, whole.spec.key).values()
+    ]
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_said(bench: Bench, snapshot: str) -> None:
     """The one before is used, and the log names the damaged one."""
     request = bench.request(Stage.TRIAL, epochs=4, inputs={"snapshot": snapshot})

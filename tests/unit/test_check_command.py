@@ -181,6 +181,8 @@ def test_the_summary_tells_data_family_space_and_trials(
     text = " ".join(capsys.readouterr().out.split())
     for words in ("200 rows", "churned, 2 classes", "random-forest", "20 trials", "max_depth"):
         assert words in text
+    check_command(file, ["data.folds=5", "data.repeats=2"], json_output=False)
+    assert "20 trials of 10 fits each, sampler tpe" in " ".join(capsys.readouterr().out.split())
     check_command(file, [], json_output=True)
     view = CheckView.model_validate_json(capsys.readouterr().out)
     assert (view.family, view.trials, view.data["rows"]) == ("random-forest", 20, 200)
