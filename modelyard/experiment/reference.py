@@ -51,7 +51,8 @@ behind them is done; they are never ignored.
 
 SPACE = """\
 A space maps names to what may be tried. A name is a parameter of the model's family or, for
-networks, one of these keys of `train`: {searchable}. A list stands for `choice`.
+networks, one of these keys of `train` and `train.augment`: {searchable}. A list stands for
+`choice`.
 
 ```yaml
 search:

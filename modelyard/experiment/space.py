@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from math import prod
+from typing import Any
 
 from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Family
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter, Search
-from modelyard.experiment.training import Train
+from modelyard.experiment.training import Augment, Train
 
 SEARCHABLE = (
     "batch_size",
@@ -26,8 +27,17 @@ SEARCHABLE = (
     "loss",
     "label_smoothing",
     "class_weights",
+    "flip",
+    "crop",
+    "cutout",
+    "mixup",
 )
-"""Keys of ``train`` that a space may name."""
+"""Keys of ``train`` that a space may name, and of ``train.augment``."""
+
+
+def in_train(name: str, value: Scalar) -> dict[str, Any]:
+    """A searched key as it stands in ``train``: ``mixup`` under ``augment``, say."""
+    return {"augment": {name: value}} if name in Augment.model_fields else {name: value}
 
 
 def effective_space(experiment: Experiment, family: Family | None) -> dict[str, Parameter]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from modelyard.contract import Scalar
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.training import Train
+from modelyard.experiment.training import Augment, Train
 from modelyard.models.family import Family
 
 
@@ -47,13 +47,17 @@ def write_recipe(
     """
     own = {name: value for name, value in sampled.items() if name in family.parameters}
     rest = {name: value for name, value in sampled.items() if name not in own}
+    augment = {name: rest.pop(name) for name in list(rest) if name in Augment.model_fields}
     if strangers := [name for name in rest if name not in Train.model_fields]:
         raise InputError(
             f"{strangers[0]} is neither a parameter of {family.name} "
             f"({', '.join(family.parameters)}) nor a key of train"
         )
     try:
-        train = Train.model_validate({**experiment.train.model_dump(), **rest})
+        file = experiment.train.model_dump()
+        if augment:
+            file["augment"] = {**(file["augment"] or {}), **augment}
+        train = Train.model_validate({**file, **rest})
     except ValidationError as error:
         raise InputError(f"a sampled value doesn't fit train: {error}") from None
     return Recipe(

@@ -451,6 +451,16 @@ def test_searched_label_smoothing_is_for_classes() -> None:
     assert only(raw, NUMBERS).path == "search.space.label_smoothing"
 
 
+def test_augmentation_is_searched_by_its_own_keys() -> None:
+    """Keys of train.augment stand in a space by themselves, for images, within their bounds."""
+    raw = space(mixup={"float": [0.0, 0.4]}, crop={"int": [0, 4]})
+    images = replace(CLASSES, kind="image", own_target=True, columns=None)
+    assert found(raw, images) == {}
+    assert set(found(raw)) == {"search.space.mixup", "search.space.crop"}
+    assert only(space(crop={"int": [-1, 4]}), images).path == "search.space.crop.int.0"
+    assert only(space(crop={"float": [0, 4]}), images).path == "search.space.crop.float"
+
+
 def test_a_wanted_gpu_has_to_be_allowed() -> None:
     """The device can't be a GPU where the trial asks for none."""
     assert only({"train": {"device": "cuda"}, "resources": {"gpus": 0}}).path == "train.device"

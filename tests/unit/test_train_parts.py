@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from modelyard.data.preprocess import Preprocessor
 from modelyard.errors import InputError
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.training import Augment, Train
+from modelyard.models.families import FAMILIES
 from modelyard.models.network import NetworkEstimator
 from modelyard.train.augment import Augmentation
 from modelyard.train.averaging import Average
@@ -24,6 +26,7 @@ from modelyard.train.fit import fit
 from modelyard.train.loading import Loader
 from modelyard.train.losses import loss_for
 from modelyard.train.muon import MuonWithAdamW, hidden_matrices
+from modelyard.train.recipe import write_recipe
 from tests.support.fitting import Recorder, digits, job, table
 
 CPU = torch.device("cpu")
@@ -334,3 +337,14 @@ def test_compiled_network_learns_as_it_does_without(tmp_path: Path) -> None:
         assert (("compiling", False) in report.phases) == compile_it
 
     assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+
+
+def test_sampled_augmentation_is_laid_over_the_files() -> None:
+    """A trial's values replace those of the file, and what it doesn't sample stays."""
+    file = Experiment.model_validate(
+        {"name": "a", "data": {"source": "x"}, "train": {"augment": {"flip": True, "crop": 1}}}
+    )
+
+    recipe = write_recipe(file, FAMILIES["cnn"], {"crop": 2, "mixup": 0.1})
+
+    assert recipe.train.augment == Augment(flip=True, crop=2, mixup=0.1)

@@ -13,8 +13,8 @@ from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import is_own_code
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 from modelyard.experiment.search import Parameter
-from modelyard.experiment.space import SEARCHABLE, is_possible, last_step
-from modelyard.experiment.training import Train
+from modelyard.experiment.space import SEARCHABLE, in_train, is_possible, last_step
+from modelyard.experiment.training import Augment, Train
 from modelyard.experiment.wording import translate
 
 SPEC_SHARE_BYTES = 480
@@ -116,7 +116,8 @@ def _ends(name: str, parameter: Parameter) -> Iterator[tuple[Loc, Scalar]]:
 
 def _takes_whole_numbers(name: str, known: FamilyParameter | None) -> bool:
     """Whether 1.5 would be no value for it, nor 2.0."""
-    return known.type is int if known else Train.model_fields[name].annotation is int
+    fields = Train.model_fields | Augment.model_fields
+    return known.type is int if known else fields[name].annotation is int
 
 
 def _between(case: Case, name: str, parameter: Parameter, known: FamilyParameter) -> Mistakes:
@@ -133,11 +134,12 @@ def _between(case: Case, name: str, parameter: Parameter, known: FamilyParameter
 
 
 def _train_problem(name: str, value: Scalar) -> str | None:
+    section = in_train(name, value)
     try:
-        Train.model_validate({name: value})
+        Train.model_validate(section)
     except ValidationError as error:
         return translate(
-            {"train": {name: value}},
+            {"train": section},
             [
                 {**detail, "loc": ("train", *detail["loc"])}
                 for detail in error.errors(include_url=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelyard.contract import Scalar
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.rules.case import Case, Mistakes
+from modelyard.experiment.training import Augment
 
 
 def check_training(case: Case) -> Mistakes:
@@ -30,6 +31,12 @@ def _for_images(case: Case) -> Mistakes:
             yield case.mistake(
                 ("train", name), f"{name} is for images, and the data is of kind {kind}"
             )
+    for name in (case.experiment.search.space or {}).keys() & Augment.model_fields.keys():
+        yield case.mistake(
+            ("search", "space", name),
+            f"{name} is for images, and the data is of kind {kind}",
+            value=name,
+        )
 
 
 def _for_classes(case: Case) -> Mistakes:
