@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Deadline:
-    """So many seconds from now on.
+    """So many seconds from now on, or less where somebody wants an end.
 
     Args:
         seconds: from the construction.
+        ending: whether the work is to end before its time.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, ending: Callable[[], bool] = lambda: False) -> None:
         self._seconds = seconds
+        self._ending = ending
         self._end = time.monotonic() + seconds
         self.notes: list[str] = []
 
@@ -24,7 +27,10 @@ class Deadline:
 
     def over(self, what: str) -> bool:
         """Whether there is no time for some work; it is noted then."""
+        if self._ending():
+            self.notes.append(f"{what} was left out, as the launch was told to stop.")
+            return True
         if self.left > 0:
             return False
-        self.notes.append(f"{what} was left out after explain.seconds = {self._seconds:g}.")
+        self.notes.append(f"{what} was left out after {self._seconds:g} s (explain.seconds).")
         return True

@@ -77,6 +77,7 @@ def explain(
     metric: str,
     wanted: Explain,
     seed: int,
+    ending: Callable[[], bool] = lambda: False,
 ) -> Explanation:
     """Importance over many rows, then single predictions; half of the time for each.
 
@@ -87,12 +88,13 @@ def explain(
         metric: whose loss importance is; the log loss where the rows don't tell it.
         wanted: rows, examples and time.
         seed: of samples and permutations.
+        ending: whether to end before its time; what is left is left out then.
 
     Returns:
         The explanation. Whatever went wrong with a part of it is in its notes: it is a
         picture of the model, and must not cost the model.
     """
-    first = Deadline(wanted.seconds / 2)
+    first = Deadline(wanted.seconds / 2, ending)
     order = np.random.default_rng(seed).permutation(len(output))
     sample = _Sample.of(snapshot, output, order[: wanted.rows], metric)
     sample = sample.first(_affordable(model, sample.rows, first.left))
@@ -100,7 +102,7 @@ def explain(
     important = _unharmed(
         lambda: _importance(model, sample, first, seed), nothing, "importance", first
     )
-    second = Deadline(wanted.seconds / 2 + first.left)
+    second = Deadline(wanted.seconds / 2 + first.left, ending)
     examples: list[Example] = []
     if wanted.examples:
         picked = pick(snapshot.target("test"), output, wanted.examples, seed)

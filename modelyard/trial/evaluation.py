@@ -1,7 +1,8 @@
-"""The evaluate stage: the model and the champion on the same test rows, and the gates."""
+"""The evaluate stage: the model and the champion on the same test rows, the gates, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +24,19 @@ TOP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where an evaluation reads and writes.
+    """Where an evaluation reads and writes, and who ends it.
 
     Args:
         store: where the models lie.
         folder: URI of the launch's own artifacts.
         scratch: local folder for temporary files.
+        should_stop: whether the launch was told to end; explaining ends then.
     """
 
     store: Store
     folder: str
     scratch: Path
+    should_stop: Callable[[], bool] = lambda: False
 
     def keep(self, name: str) -> str:
         """Commit what was written to ``scratch / name``; returns its URI."""
@@ -43,11 +46,11 @@ class Place:
 def evaluate(
     *, snapshot: Snapshot, experiment: Experiment, place: Place, model: str, champion: str | None
 ) -> TrialResult:
-    """Measure a packed model on the test split, and keep every prediction.
+    """Measure a packed model on the test split, keep every prediction, and explain the model.
 
     Args:
         snapshot: whose test split is taken.
-        experiment: its gates, objective and seed.
+        experiment: its gates, objective, seed and ``explain``.
         place: where the models are read and predictions are written.
         model: URI of the candidate.
         champion: URI of the present champion, None without one. If it can't be read or can't
@@ -103,6 +106,7 @@ def _explanation(
         metric=experiment.objective[0].metric,
         wanted=experiment.explain,
         seed=experiment.seed,
+        ending=place.should_stop,
     )
     for note in found.notes:
         print(note)

@@ -238,7 +238,12 @@ def _evaluate(work: Work) -> TrialResult:
     return evaluate(
         snapshot=snapshot,
         experiment=work.experiment,
-        place=Place(store=work.store, folder=work.folder, scratch=work.scratch),
+        place=Place(
+            store=work.store,
+            folder=work.folder,
+            scratch=work.scratch,
+            should_stop=work.reporter.should_stop,
+        ),
         model=_input(work, "model"),
         champion=work.spec.inputs.get("champion"),
     )

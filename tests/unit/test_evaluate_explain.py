@@ -257,6 +257,20 @@ def test_time_that_has_run_out_is_said(tmp_path: Path) -> None:
     assert "explain.seconds" in found.notes[0]
 
 
+def test_who_is_told_to_stop_explains_no_more(tmp_path: Path) -> None:
+    """What is left when the launch is told to stop is left out, and that is said."""
+    snapshot = table(tmp_path / "data")
+    model = trees(snapshot, "random-forest")
+    output = model.predict(snapshot.rows("test")).output
+
+    found = explain(
+        model, snapshot, output, metric="accuracy", wanted=Explain(), seed=3, ending=lambda: True
+    )
+
+    assert found.importance == found.examples == ()
+    assert all("told to stop" in note for note in found.notes)
+
+
 def test_a_model_that_breaks_is_explained_as_far_as_it_goes(tmp_path: Path) -> None:
     """An error while explaining is a note, and the explanation is there."""
     snapshot = table(tmp_path / "data", regression=True)
