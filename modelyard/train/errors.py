@@ -44,15 +44,19 @@ class Diverged(ModelyardError):
         epoch: the epoch that it belongs to, from 1.
         learning_rate: the rate that the schedule gave for that step.
         loss: what the loss was.
+        fold: of a trial with folds, the number of the fit, from 1.
     """
 
-    def __init__(self, *, step: int, epoch: int, learning_rate: float, loss: float) -> None:
+    def __init__(
+        self, *, step: int, epoch: int, learning_rate: float, loss: float, fold: int | None = None
+    ) -> None:
         self.step = step
         self.epoch = epoch
         self.learning_rate = learning_rate
         self.loss = loss
+        where = f"epoch {epoch}" if fold is None else f"epoch {epoch} of fold {fold}"
         super().__init__(
-            f"the loss became {loss} at step {step} (epoch {epoch}) with a learning rate of "
+            f"the loss became {loss} at step {step} ({where}) with a learning rate of "
             f"{learning_rate:.3g}: lower learning_rate, or set train.clip_norm"
         )
 

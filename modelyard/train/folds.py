@@ -21,7 +21,7 @@ import numpy as np
 from modelyard.contract import Scalar
 from modelyard.data.split import repeat_seed
 from modelyard.train import checkpoint
-from modelyard.train.errors import CheckpointFailed, CheckpointUnusable, Stopped
+from modelyard.train.errors import CheckpointFailed, CheckpointUnusable, Diverged, Stopped
 from modelyard.train.fit import fit
 from modelyard.train.job import FitJob
 from modelyard.train.reporting import PhaseName, Reporter, Standing
@@ -186,6 +186,14 @@ def _fit_one(job: FitJob, step: int, done: _Finished, report: Reporter) -> _Fini
         )
     except Stopped as stopped:
         raise type(stopped)(within.number(stopped.epoch)) from stopped
+    except Diverged as error:
+        raise Diverged(
+            step=error.step,
+            epoch=error.epoch,
+            learning_rate=error.learning_rate,
+            loss=error.loss,
+            fold=step,
+        ) from error
     result = FoldResult(
         step=step,
         repeat=repeat,

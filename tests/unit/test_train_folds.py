@@ -15,7 +15,7 @@ from modelyard.api import TrialState
 from modelyard.data.snapshot import Snapshot, open_snapshot, write_snapshot
 from modelyard.data.split import Folds, Parts, folds_by_row
 from modelyard.sweep.study import SweepStudy
-from modelyard.train.errors import CheckpointUnusable, Stopped
+from modelyard.train.errors import CheckpointUnusable, Diverged, Stopped
 from modelyard.train.fit import fit
 from modelyard.train.folds import FoldsOutcome, fit_folds
 from tests.support.fitting import Recorder, job, table
@@ -257,6 +257,16 @@ class Pruned(Recorder):
     def should_stop(self) -> bool:
         """As the pruner wants it."""
         return self._unwanted
+
+
+def test_a_loss_that_becomes_nan_names_the_fold(tmp_path: Path) -> None:
+    """The step and the rate are those of the fit that diverged."""
+    snapshot = table(tmp_path / "data", regression=True)
+    data = {"source": "test", "repeats": 2}
+    train = {"learning_rate": 1e30, "optimizer": "sgd"}
+    with pytest.raises(Diverged, match=r"\(epoch 1 of fold 1\)") as diverged:
+        fit_folds(job(snapshot, tmp_path / "s", data=data, train=train), Recorder())
+    assert diverged.value.epoch == 1
 
 
 def test_progress_runs_over_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
