@@ -106,15 +106,18 @@ class MuonWithAdamW(optim.Optimizer):
 def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
     """The 2-D weights between a network's inputs and its output layer.
 
-    Embeddings are tables of vectors and no maps; the output layer is the last matrix.
+    Embeddings are tables of vectors and no maps, and so may be what a network holds under a name
+    of its own: torch calls its maps ``weight``, ``weight_ih_l0``, ``in_proj_weight`` …. The
+    output layer is the last matrix.
     """
     tables = {
         id(part.weight)
         for part in module.modules()
         if isinstance(part, nn.Embedding | nn.EmbeddingBag)
     }
-    matrices = [w for w in module.parameters() if w.ndim == 2 and id(w) not in tables]
-    return matrices[:-1]
+    named = [(name, w) for name, w in module.named_parameters() if w.ndim == 2]
+    matrices = [(name, w) for name, w in named if id(w) not in tables]
+    return [w for name, w in matrices[:-1] if "weight" in name.rpartition(".")[2]]
 
 
 def _count(part: optim.Optimizer) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 # Every optimiser imports it at its first call, which takes seconds: paid here, once in the fork
 # server, instead of in each trial.
+import torch._dynamo  # noqa: F401 imported for that alone
 from torch import nn, optim
 
 from modelyard.experiment.training import Train
 from modelyard.train.muon import MuonWithAdamW
-
-Weights = Iterable[nn.Parameter]
 
 
 # Fused: one call a step instead of some dozen a tensor; on small networks that is what counts.

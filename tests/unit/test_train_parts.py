@@ -18,7 +18,7 @@ from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.training import Augment, Train
 from modelyard.models.families import FAMILIES
-from modelyard.models.network import NetworkEstimator
+from modelyard.models.network import NetworkEstimator, Shape, build_module
 from modelyard.train.augment import Augmentation
 from modelyard.train.averaging import Average
 from modelyard.train.errors import Stopped
@@ -104,6 +104,19 @@ def test_muon_takes_the_hidden_matrices_alone() -> None:
     assert [number for number, kept in state.items() if "momentum_buffer" in kept] == [0]
     assert len(state) == len(before)
     assert all(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_positions_of_a_transformer_are_no_matrix_of_muons() -> None:
+    """A table under a name of its own goes to AdamW; the maps of attention are Muon's."""
+    shape = Shape(inputs=(4,), outputs=2, vocabulary=9)
+    parameters = FAMILIES["transformer"].complete({"layers": 1})
+    module = build_module("transformer", parameters, shape, 0.0)
+    taken = {id(weight) for weight in hidden_matrices(module)}
+
+    names = {name for name, weight in module.named_parameters() if id(weight) in taken}
+    assert names == {
+        f"body.0.{name}.weight" for name in ("self_attn.out_proj", "linear1", "linear2")
+    } | {"body.0.self_attn.in_proj_weight"}
 
 
 def test_muon_without_a_hidden_matrix_is_refused() -> None:
