@@ -112,7 +112,14 @@ def build_module(
         code: where the class comes from, for own code.
     """
     if code is not None:
-        return build_own(family, parameters, inputs=shape.inputs, outputs=shape.outputs, code=code)
+        return build_own(
+            family,
+            parameters,
+            inputs=shape.inputs,
+            outputs=shape.outputs,
+            code=code,
+            vocabulary=shape.vocabulary,
+        )
     known = family_named(family)
     own = {name: value for name, value in parameters.items() if name not in known.encoding}
     ids: dict[str, Any] = {} if shape.vocabulary is None else {"vocabulary": shape.vocabulary}

@@ -10,6 +10,10 @@ from modelyard.code.reference import Reference
 from modelyard.code.signature import Argument, read_signature
 from modelyard.experiment.search import Parameter
 from modelyard.models.family import Family, FamilyParameter
+from modelyard.models.text_families import READING
+
+VOCABULARY = "vocabulary"
+"""Argument of a class that learns from texts: how many ids there are."""
 
 SPACE = {
     "learning_rate": Parameter(float_=(3e-4, 2e-2), log=True),
@@ -24,14 +28,19 @@ def own_family(name: str, arguments: Sequence[Argument] = ()) -> Family:
 
     Args:
         name: ``file.py:Class``, as the experiment names it.
-        arguments: of the class; without them only what all own models share can be told.
+        arguments: of the class; without them only what all own models share can be told. One that
+            is called ``vocabulary`` says that it learns from texts.
     """
+    own = {a.name: _parameter(a) for a in arguments if a.name != VOCABULARY}
+    of_texts = len(own) < len(arguments)
+    reading = {name: p for name, p in READING.items() if of_texts and name not in own}
     return Family(
         name=name,
-        kinds=("table", "image"),
+        kinds=("text",) if of_texts else ("table", "image"),
+        encoding=tuple(reading),
         network=True,
         description="your own code",
-        parameters=MappingProxyType({a.name: _parameter(a) for a in arguments}),
+        parameters=MappingProxyType({**own, **reading}),
         space=dict(SPACE),
         unread=("dropout",),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 
 import torch
@@ -11,6 +12,7 @@ from modelyard.code.errors import OwnCodeError
 from modelyard.code.importing import Code, load_class
 from modelyard.code.reference import Reference
 from modelyard.contract import Scalar
+from modelyard.models.text_families import READING
 
 
 def build_own(
@@ -20,15 +22,17 @@ def build_own(
     inputs: tuple[int, ...],
     outputs: int,
     code: Code,
+    vocabulary: int | None = None,
 ) -> nn.Module:
     """A fresh module; its weights are drawn from torch's global generator.
 
     Args:
         family: ``file.py:Class``.
         parameters: of its signature.
-        inputs: shape of one example: (features,), or (C, H, W).
+        inputs: shape of one example: (features,), (C, H, W), or (length,) ids of words.
         outputs: classes, or 1 for a regression.
         code: the unpacked code.
+        vocabulary: how many ids there are, for texts.
 
     Raises:
         OwnCodeError: the class is no ``nn.Module``, or keeps what safetensors can't.
@@ -39,7 +43,13 @@ def build_own(
     made = load_class(code, reference.file, reference.name)
     if not issubclass(made, nn.Module):
         raise OwnCodeError(f"{family} is no torch.nn.Module, which an own model has to be")
-    module = made(inputs=inputs, outputs=outputs, **dict(parameters))
+    given = dict(parameters)
+    if vocabulary is not None:
+        # How texts are read concerns the class only where it asks for that by name.
+        asked = inspect.signature(made).parameters
+        given = {name: v for name, v in given.items() if name in asked or name not in READING}
+        given["vocabulary"] = vocabulary
+    module = made(inputs=inputs, outputs=outputs, **given)
     if strange := [n for n, v in module.state_dict().items() if not isinstance(v, torch.Tensor)]:
         raise OwnCodeError(
             f"{family} keeps {strange[0]!r} in its state_dict, which is no tensor; a model is kept "

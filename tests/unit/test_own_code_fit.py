@@ -16,14 +16,15 @@ from modelyard.contract import Exit
 from modelyard.data.snapshot import Snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.evaluate.compare import NotComparable, compare
+from modelyard.models.own import read_family
 from modelyard.models.packed import PackedModelError, load
 from modelyard.models.pyfunc import _load_pyfunc
 from modelyard.train.errors import CheckpointUnusable
 from modelyard.train.fit import FitJob, FitOutcome, fit
 from modelyard.trial.failures import failure_of
 from modelyard.trial.rebuilt import check_rebuilt
-from tests.support.fitting import Recorder, digits, job, table
-from tests.support.own_code import FILES, NET, opened
+from tests.support.fitting import Recorder, digits, job, table, texts
+from tests.support.own_code import FILES, NET, opened, write
 
 FAMILY = "nets/my_net.py:Net"
 """As an experiment names it; of the path only the file's name is left in the archive."""
@@ -224,3 +225,41 @@ def test_a_packed_model_whose_code_fails_says_so(images: Snapshot, tmp_path: Pat
         PackedModelError, match=r"can't be built again: RuntimeError: .*helpers\.py"
     ):
         load(tmp_path / "model")
+
+
+READER = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, inputs, outputs, vocabulary, *, width: int = 8):
+        super().__init__()
+        self.body = nn.EmbeddingBag(vocabulary, width, padding_idx=0)
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, ids):
+        return self.head(self.body(ids))
+"""
+
+
+def test_a_class_that_takes_a_vocabulary_learns_from_texts(tmp_path: Path) -> None:
+    """It is given ids of words and how many there are; packed, it answers as it did."""
+    data = texts(tmp_path / "snapshot")
+    family = read_family("my_net.py:Net", write(tmp_path / "look", {"my_net.py": READER}))
+    made = fitted(
+        data,
+        tmp_path,
+        {"my_net.py": READER},
+        parameters={"words": 12, "length": 6},
+        train={"learning_rate": 0.1, "batch_size": 16},
+        epochs=8,
+    )
+    made.pack(tmp_path / "model")
+
+    assert (family.kinds, sorted(family.parameters)) == (("text",), ["length", "width", "words"])
+    assert made.parameters == {"width": 8, "words": 12, "length": 6}
+    assert made.preprocessor.text is not None
+    assert (made.preprocessor.text.length, len(made.preprocessor.text.words)) == (6, 12)
+    assert made.metrics["accuracy"] > 0.7
+    features = made.preprocessor.transform(data.rows("validation"))
+    assert np.array_equal(outputs(tmp_path / "model", data), made.estimator.predict(features))
