@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 380, 70, 20, 20, 70
-COLOURS = ("#868e96", "#1098ad")
-CHOSEN = "#e8590c"
+COLOURS = ("#868e96", "#e8590c", "#1098ad")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +16,8 @@ class Point:
     Args:
         x: logarithm to base 10 of its parameters.
         y: its validation accuracy.
-        kind: the mode of its sweep.
-        chosen: it is that sweep's best.
+        kind: what it is, for the legend.
+        chosen: it is drawn larger, and above the others.
     """
 
     x: float
@@ -80,19 +79,15 @@ def _axes(frame: _Frame) -> Iterator[str]:
 
 
 def _legend(kinds: Sequence[str]) -> Iterator[str]:
-    for number, (kind, colour) in enumerate(zip(kinds, COLOURS, strict=False)):
-        across = LEFT + 30 + number * 160
-        yield _dot(across, HEIGHT - 14, colour, False)
-        yield _text(across + 60, HEIGHT - 10, kind)
-    across = LEFT + 30 + len(kinds) * 160
-    yield _dot(across, HEIGHT - 14, "white", True)
-    yield _text(across + 60, HEIGHT - 10, "chosen")
+    for number, (kind, colour) in enumerate(zip(kinds, COLOURS, strict=True)):
+        across = LEFT + 30 + number * 190
+        yield _dot(across, HEIGHT - 14, colour, number > 0)
+        yield _text(across + 80, HEIGHT - 10, kind)
 
 
 def _dot(across: float, down: float, colour: str, chosen: bool) -> str:
-    ring = f' stroke="{CHOSEN}" stroke-width="3"' if chosen else ""
     size = 8 if chosen else 4.5
-    return f'<circle cx="{across}" cy="{down}" r="{size}" fill="{colour}" opacity="0.8"{ring}/>'
+    return f'<circle cx="{across}" cy="{down}" r="{size}" fill="{colour}" opacity="0.85"/>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:
