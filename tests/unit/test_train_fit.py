@@ -24,6 +24,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "cnn": {"learning_rate": 0.01},
     "random-forest": {"n_estimators": 40},
     "gradient-boosting": {"max_iter": 60},
+    "xgboost": {"n_estimators": 60},
+    "lightgbm": {"n_estimators": 60},
 }
 """Parameters under which each family learns the small sets in a moment."""
 
