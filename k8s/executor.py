@@ -1,4 +1,4 @@
-"""The executor over a cluster: one launch is one Job with one pod.
+"""The executor over a cluster: one launch is one Job, with a pod for each of its nodes.
 
 The cluster holds the state: after a restart everything is read from it again, and Jobs go on
 while no server looks. What needs a look at the clock (a quota, a lost node, words for a wait) is
@@ -106,8 +106,8 @@ class KubernetesExecutor:
     async def stop(self, key: LaunchKey, grace_seconds: float) -> None:
         """See ``Executor.stop``.
 
-        The pod is deleted, not its Job: the program gets SIGTERM and the grace, the pod's last
-        state is the evidence, and the Job, which may have no second pod, fails with it.
+        Pods are deleted, not their Job: the program gets SIGTERM and the grace, the pod's last
+        state is the evidence, and the Job, which may have no others, fails with it.
         """
         await self._open()
         await self._ledger.synced.wait()

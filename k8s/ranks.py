@@ -67,5 +67,6 @@ def _failed(seen: Seen) -> bool:
 def _blame(rank: int, seen: Seen) -> tuple[bool, str, int]:
     """Least for the likeliest cause: what isn't a consequence, then what ended first."""
     terminated = exit_of(seen.pod)
-    consequence = terminated.get("exitCode") in _CONSEQUENCES
+    killed = terminated.get("reason") == "OOMKilled"  # 137 as well, and a cause
+    consequence = terminated.get("exitCode") in _CONSEQUENCES and not killed
     return consequence, str(terminated.get("finishedAt", "")), rank

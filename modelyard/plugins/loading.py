@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -16,6 +17,9 @@ from modelyard.plugins.installed import Installed, named, names
 
 Check = Callable[[str, Any], Iterable[str]]
 """A contract: given name and object, what breaks it, each as a sentence without its end."""
+
+_REDIRECTING = threading.RLock()
+"""The redirection is the whole process's; and a plugin may load another."""
 
 
 class State(StrEnum):
@@ -101,7 +105,7 @@ def load_installed(plugin: Installed, check: Check) -> Any:
 def _told(what: str, state: State) -> Iterator[None]:
     """A plugin's own code runs within; it may even exit, and what it prints is no answer."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with _REDIRECTING, contextlib.redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt:
         raise
@@ -126,7 +130,7 @@ def guarded(plugin: str, doing: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit would end the server, not the plugin
         raise PluginError(
             f"{plugin} can't {doing}: {type(error).__name__}: {error}",
             state=State.BROKEN,

@@ -108,6 +108,8 @@ def gather(source: Source, subject: Subject) -> Material:
             return None
 
     fitted = source.result(subject.task)
+    if fitted is None:
+        problems.append(f"{subject.task} has no result: it failed, was stopped or still runs")
     said = fitted.outcome if fitted else {}
     test = source.result(Stage.EVALUATE) if subject.evaluated else None
     judged = test.outcome if test else {}

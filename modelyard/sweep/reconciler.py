@@ -22,7 +22,7 @@ from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.memory import Memory
 from modelyard.sweep.patience import patiently
-from modelyard.sweep.plan import plan
+from modelyard.sweep.plan import Plan, plan
 from modelyard.sweep.work import Work
 from modelyard.sweep.world import (
     Accept,
@@ -33,6 +33,7 @@ from modelyard.sweep.world import (
     Finish,
     Halt,
     Launch,
+    Policy,
     Record,
     Report,
     TaskAction,
@@ -52,6 +53,12 @@ RESTS = 8
 LONGEST_REST_SECONDS = 0.25
 """A look that takes longer than briefly is followed by a rest of so many times its length. However
 fast news come in, looking takes about a fifth of a core: half of that is reading, in a thread."""
+
+
+def _timed(world: World, policy: Policy) -> tuple[Plan, float]:
+    """The plan, and the seconds of CPU that it took."""
+    begun = thread_time()
+    return plan(world, policy), thread_time() - begun
 
 
 def _rest(seconds: float) -> float:
@@ -131,13 +138,13 @@ class Reconciler:
             if self._fault is not None:
                 raise self._fault
             # In a thread: for hundreds of trials it takes longer than news should wait.
-            found = await asyncio.to_thread(plan, world, self._work.policy(desired))
+            found, planning = await asyncio.to_thread(_timed, world, self._work.policy(desired))
             first = next(iter(found.actions), None)
             if isinstance(first, Finish) and not self._busy and not settling:
                 await self._work.finish(first)
                 return first
             self._start_all(found.actions, settling)
-            rested_at = monotonic() + _rest(thread_time() - begun)
+            rested_at = monotonic() + _rest(thread_time() - begun + planning)
             # A moment later than the limit, or the clock might still be before it.
             await self._wait(
                 None if found.again_at is None else max(0.0, found.again_at - world.now) + 0.001

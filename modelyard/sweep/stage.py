@@ -128,7 +128,9 @@ class StageWork:
         resources = resources_of(experiment.resources, capacity)
         # Reading and measuring are one process's work.
         alone = order.stage is not Stage.TRAIN
-        self.resources: Resources = replace(resources, nodes=1) if alone else resources
+        self.resources: Resources = (
+            replace(resources, nodes=1, gpus=min(resources.gpus, 1)) if alone else resources
+        )
         self.placement: Placement = placement_of(experiment)
         self._sweep = sweep
         self._seed = experiment.seed

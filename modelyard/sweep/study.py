@@ -100,6 +100,7 @@ class SweepStudy:
         self._where = storage
         self._cells = _grid(experiment, space)
         self._plugin = experiment.search.sampler.plugin
+        self._broken: Exception | None = None
         self._mirror = optuna.create_study(
             storage=InMemoryStorage(),
             study_name=name,
@@ -134,12 +135,19 @@ class SweepStudy:
         Stored together they take hardly longer than one. A slow sampler gives fewer, for others
         wait for this thread.
         """
+        if self._broken is not None:
+            raise self._broken
         if first > len(self._ids):
             raise ValueError(f"trial {len(self._ids)} is to be asked for before {first}")
         until = monotonic() + SAMPLING_SECONDS
         sampled = len(self._mirror.get_trials(deepcopy=False))
         while sampled <= first or (sampled < first + most and monotonic() < until):
-            self._sample(sampled)
+            try:
+                self._sample(sampled)
+            except Exception as error:
+                # The mirror holds half a trial, which only a new start is rid of.
+                self._broken = error
+                raise
             sampled += 1
         end = min(sampled, first + most)
         self._store_new(end)
@@ -185,7 +193,8 @@ class SweepStudy:
             if state is TrialState.INFEASIBLE:
                 self._violate(number)
             given = list(values) if state is TrialState.COMPLETE else None
-            self._mirror.tell(number, given, _STATES[state])
+            with self._guard(f"learn from trial {number}"):
+                self._mirror.tell(number, given, _STATES[state])
         with translated(self._where):
             self._store_end(number, state)
         self._told[number] = state

@@ -6,6 +6,7 @@ from typing import cast
 
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import SplitName
+from modelyard.errors import InputError
 from modelyard.evaluate.catalogue import metric_for
 from modelyard.models.estimator import Array
 from modelyard.models.families import family_named
@@ -64,6 +65,12 @@ def _family(job: FitJob) -> Family:
 def _preprocessor(job: FitJob, family: Family, recipe: Recipe) -> Preprocessor:
     rows, card = job.snapshot.rows("train"), job.snapshot.card
     if job.weights is not None and (known := job.weights.preprocessor_for(card)) is not None:
+        packed = job.weights.parameters_for(family.name)
+        if odd := [n for n in family.encoding if recipe.parameters[n] != packed.get(n)]:
+            raise InputError(
+                f"model.parameters: {', '.join(odd)} can't differ from what the weights were "
+                "learnt with, as they bring their own encoding; leave it out"
+            )
         return known
     limits = {name: cast(int, recipe.parameters[name]) for name in family.encoding}
     return Preprocessor.fit(rows, card, **limits)
@@ -112,10 +119,6 @@ def _fit_network(
     fitting = NetworkFit(plan, data, validation, report, hooks=hooks)
     if job.resume is not None:
         fitting.resume(job.resume)
-    if recipe.train.compile:
-        report.phase("compiling", False)
-        fitting.compile()
-    report.phase("training", True)
     fitting.run()
     observed = observers.result(
         Fitted(
@@ -165,6 +168,10 @@ def _fit_trees(
     job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
 ) -> FitOutcome:
     card = job.snapshot.card
+    if job.ranks.world > 1:
+        raise InputError(
+            f"{job.family} is fitted by one process; write resources.gpus: 1 and resources.nodes: 1"
+        )
     train, held_out = (_examples(job, preprocessor, split) for split in ("train", "validation"))
     estimator, metrics, output = fit_classical(
         family=job.family,

@@ -87,7 +87,9 @@ class FoldsOutcome:
         return {name: float(np.mean([each[name] for each in scores])) for name in measured}
 
     def _values(self) -> dict[str, list[float]]:
-        return {name: [one.metrics[name] for one in self.folds] for name in self.folds[0].metrics}
+        # One that a fold can't measure (auc, where its rows have one class) has no mean.
+        names = [n for n in self.folds[0].metrics if all(n in one.metrics for one in self.folds)]
+        return {name: [one.metrics[name] for one in self.folds] for name in names}
 
 
 def fit_folds(job: FitJob, report: Reporter) -> FoldsOutcome:
@@ -107,6 +109,7 @@ def fit_folds(job: FitJob, report: Reporter) -> FoldsOutcome:
         Stopped: also between two folds; see ``train.errors`` for this and the others.
     """
     done = _Finished.of(job)
+    job.ranks.agree(len(done.folds), "the folds that are done")
     for one in done.folds:
         # Again, as the launch that fitted it may have been killed before it was heard.
         _say(one, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -67,8 +68,14 @@ def loss_for(train: Train, task: Task, target: torch.Tensor, classes: int) -> Lo
     smoothing = train.label_smoothing
     if weights is None and not smoothing:
         return functional.cross_entropy
-    return lambda raw, target: functional.cross_entropy(
-        raw, target, weight=weights, label_smoothing=smoothing
+    if weights is None:
+        return partial(functional.cross_entropy, label_smoothing=smoothing)
+    # Over the rows, not over their weights: only so do the parts of a batch add up to the whole.
+    return lambda raw, target: (
+        functional.cross_entropy(
+            raw, target, weight=weights, label_smoothing=smoothing, reduction="sum"
+        )
+        / len(target)
     )
 
 

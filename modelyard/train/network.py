@@ -126,15 +126,12 @@ class NetworkFit:
         self._best = found.best
         self._hook_states = found.hooks
 
-    def compile(self) -> None:
-        """Compile the network for its steps; takes seconds to minutes.
-
-        Raises:
-            InputError: it can't be compiled.
-        """
+    def _compile(self) -> None:
+        """Compile the network for its steps; takes seconds to minutes."""
         data, ranks = self._state.train, self._plan.ranks
         sizes = batch_sizes(len(data), self._plan.train.batch_size, ranks.world)
-        own = sorted({len(ranks.share(torch.empty(size))) for size in sizes}, reverse=True)
+        # One for each size of a whole batch: every rank has to take equally many.
+        own = [len(ranks.share(torch.empty(size))) for size in sorted(set(sizes), reverse=True)]
         self._stepping.compile(
             features for features, _ in data.batches([torch.arange(n) for n in own])
         )
@@ -146,9 +143,17 @@ class NetworkFit:
             Stopped: the reporter said so.
             Diverged: a loss became NaN or infinite.
             CheckpointFailed: a checkpoint couldn't be kept.
+            InputError: the network can't be compiled.
+            ModelyardError: several ranks go on from different epochs.
         """
         train, state = self._plan.train, self._state
+        self._plan.ranks.agree(state.epoch, "the epoch that they go on from")
         self._hooks.start(state, self._hook_states)
+        if train.compile:
+            # After the hooks, which may freeze weights or look into layers.
+            self._report.phase("compiling", False)
+            self._compile()
+        self._report.phase("training", True)
         while state.epoch < state.epochs and not self._monitor.exhausted(train.early_stopping):
             state.epoch += 1
             self._one_epoch(state.epoch)

@@ -15,6 +15,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from modelyard.errors import ModelyardError
+
 T = TypeVar("T")
 
 _LOST_WORDS = ("gloo", "connection closed by peer", "connection reset", "broken pipe")
@@ -68,13 +70,37 @@ class Ranks:
         distributed.all_gather_object(held, value)
         return held
 
-    def joined(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The module to call in training: its gradients become the average over all ranks."""
+    def agree(self, value: T, what: str) -> T:
+        """The value, which has to be the same on every rank.
+
+        Args:
+            what: it is, for the error.
+
+        Raises:
+            ModelyardError: it differs.
+        """
+        found = self.of_all(value)
+        if any(one != value for one in found):
+            raise ModelyardError(
+                f"the processes of this trial differ in {what}: {', '.join(map(str, found))}; "
+                "not all of them could read its newest checkpoint"
+            )
+        return value
+
+    def joined(
+        self, module: nn.Module, *, partly: bool = False
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The module to call in training: its gradients become the average over all ranks.
+
+        Args:
+            partly: whether some weights may get no gradient in a step, which costs a look at
+                each step's graph.
+        """
         if self.world == 1:
             return module
         device = next(module.parameters()).device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices)
+        return DistributedDataParallel(module, device_ids=devices, find_unused_parameters=partly)
 
 
 ALONE = Ranks()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
+from modelyard.models.network import MODULES
 from modelyard.train.augment import Augmentation, Mixed
 from modelyard.train.averaging import Average
 from modelyard.train.compiling import compiled, warm_up
@@ -45,13 +46,17 @@ class Stepping:
         self._rates = rates
         self._hooks = hooks
         self._number = 0
-        self.forward: Callable[[torch.Tensor], torch.Tensor] = plan.ranks.joined(state.module)
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = plan.ranks.joined(
+            state.module, partly=plan.start is not None or plan.family not in MODULES
+        )
         self.precision = Precision(train.precision, state.device)
         self.average = None if train.ema is None else Average(state.module, train.ema)
         self.augmentation = (
             None
             if train.augment is None
-            else Augmentation(train.augment, plan.shape.inputs, state.device, plan.seed)
+            else Augmentation(
+                train.augment, plan.shape.inputs, state.device, plan.seed + plan.ranks.rank
+            )
         )
         self.norms: list[torch.Tensor] = []
         """Norms of the gradient that were looked at in this epoch, on the device."""
@@ -133,10 +138,10 @@ class Stepping:
 
     def _bound_gradient(self) -> None:
         """Clip, and look at the norm now and then: as it is before it is clipped."""
-        weights = list(self._state.module.parameters())
         looked = (self._number - 1) % NORM_EVERY == 0
         if not looked and self._clip is None:
             return
+        weights = list(self._state.module.parameters())
         gradients = [w.grad for w in weights if w.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if self._clip is not None:

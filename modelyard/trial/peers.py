@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,10 +136,11 @@ def together(place: Place, scratch: Path) -> Iterator[Ranks]:
     )
     started = _start(place, place.port or store.port, scratch) if place.local == 0 else {}
     try:
-        backend = "gloo"
-        if torch.cuda.is_available():
-            backend = "nccl"
-            torch.cuda.set_device(place.local)
+        backend, devices = "gloo", torch.cuda.device_count()
+        if devices:
+            torch.cuda.set_device(place.local % devices)
+        if devices >= place.locals:  # NCCL takes one process a GPU
+            backend = "cpu:gloo,cuda:nccl"
         distributed.init_process_group(
             backend, store=store, rank=place.rank, world_size=place.world, timeout=SILENCE
         )
@@ -162,7 +164,9 @@ def watch_parent() -> None:
 
 
 def _until_alone() -> None:
-    sys.stdin.buffer.read()  # nothing is ever written: this returns at the pipe's end
+    # Nothing is ever written: this returns at the pipe's end. Not through sys.stdin, whose lock
+    # would be held when the interpreter ends.
+    os.read(0, 1)
     os._exit(Exit.STOPPED)
 
 
@@ -192,10 +196,11 @@ def _start(place: Place, port: int, scratch: Path) -> dict[int, subprocess.Popen
 def _failed(started: Mapping[int, subprocess.Popen[bytes]], error: Exception) -> RankFailed | None:
     """The process of this machine whose own failure an error may come from."""
     lost = isinstance(error, PeerLost) or is_lost_peer(error)
+    until = time.monotonic() + LAST_WORDS_SECONDS
     for rank, process in started.items():
         if lost and process.poll() is None:
             try:
-                process.wait(LAST_WORDS_SECONDS)
+                process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 continue
         if process.returncode in _OWN:

@@ -182,6 +182,11 @@ def _fit_folds(work: Work, job: FitJob) -> TrialResult:
     found = fit_folds(job, work.reporter)
     spread = found.spread
     wanted = [objective.metric for objective in work.experiment.objective]
+    if missing := [name for name in wanted if name not in spread]:
+        raise InputError(
+            f"objective.metric: {', '.join(missing)} can't be measured in every fold, as one with "
+            "a single class has none; take another metric, or fewer folds"
+        )
     return TrialResult(
         metrics={**found.mean, **{f"{name}_std": spread[name] for name in wanted}},
         health=found.health,

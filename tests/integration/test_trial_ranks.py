@@ -21,7 +21,7 @@ from modelyard.train.fit import fit
 from tests.support.fitting import Recorder, job, table
 from tests.support.intake import Intake, running_intake
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DEADLINE = 120.0
 TRAIN = {"batch_size": 32, "schedule": "constant", "optimizer": "sgd", "learning_rate": 0.1}

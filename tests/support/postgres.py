@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -73,12 +73,12 @@ class Postgres:
         # The first first: it would start others for those that seem to have died.
         everyone = [main, *main.children(recursive=True)]
         for process in everyone:
-            process.send_signal(signal.SIGSTOP)
+            _signal(process, signal.SIGSTOP)
         try:
             yield
         finally:
             for process in everyone:
-                process.send_signal(signal.SIGCONT)
+                _signal(process, signal.SIGCONT)
 
     def cut(self) -> int:
         """End every connection but this one; returns how many there were."""
@@ -184,3 +184,8 @@ def postgres() -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):  # a connection's own, which was about to end
+        process.send_signal(number)

@@ -468,11 +468,9 @@ def test_a_wanted_gpu_has_to_be_allowed() -> None:
 
 @pytest.mark.parametrize("key", ["gpus", "nodes"])
 def test_several_processes_fit_networks_only(key: str) -> None:
-    """Trees are fitted by one, and folds by one at a time; a network may have several."""
+    """Trees are fitted by one."""
     trees = replace(CLASSES, chosen="random-forest")
-    folds = {"source": "a.csv", "target": "churned", "folds": 3}
     several = {"resources": {key: 2}}
 
     assert found(several) == {}
     assert only(several, trees).path == f"resources.{key}"
-    assert only({**several, "data": folds}).path == f"resources.{key}"

@@ -78,15 +78,11 @@ def _sizes(case: Case) -> Mistakes:
 
 def _ranks(case: Case) -> Mistakes:
     """Several processes fit a network, by parts of each batch; nothing else can be shared so."""
-    wanted, data, family = case.experiment.resources, case.experiment.data, case.catalogue.family
+    wanted, family = case.experiment.resources, case.catalogue.family
     for key, count in (("gpus", wanted.gpus), ("nodes", wanted.nodes)):
         if count < 2:
             continue
-        if data.fits > 1:
-            yield case.mistake(
-                ("resources", key), f"{count} {key} can't share a trial with folds or repeats yet"
-            )
-        elif family is not None and not family.network:
+        if family is not None and not family.network:
             yield case.mistake(
                 ("resources", key), f"{family.name} is fitted by one process; write {key}: 1"
             )

@@ -9,7 +9,7 @@ from modelyard.contract import Scalar
 from modelyard.experiment.catalogue import Metric
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.rules.case import Case, Mistakes, listing
-from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Parameter
+from modelyard.experiment.search import PRUNER_OPTIONS, SAMPLER_OPTIONS, Mode, Parameter
 from modelyard.experiment.space import cells, is_fixed
 
 SCHEDULE_OPTIONS: dict[str, dict[str, type]] = {
@@ -155,7 +155,14 @@ def _several_objectives(case: Case) -> Mistakes:
 def _mode(case: Case) -> Mistakes:
     """Health lies in 0 … 1 and more of it is better: so must what it is weighed against."""
     objectives = case.experiment.objective
-    if case.experiment.search.mode.name != "health-aware":
+    mode = case.experiment.search.mode
+    if mode.name != "health-aware":
+        if mode.metric_weight != Mode().metric_weight:
+            yield case.mistake(
+                ("search", "mode", "metric_weight"),
+                "metric_weight is for health-aware; write mode: {name: health-aware, "
+                f"metric_weight: {mode.metric_weight:g}}}, or leave it out",
+            )
         return
     if len(objectives) > 1:
         yield case.mistake(
@@ -167,8 +174,8 @@ def _mode(case: Case) -> Mistakes:
         return
     known, name = case.catalogue.metrics, objectives[0].metric
     fitting = case.catalogue.metrics_for_task()
-    if name in fitting and not _weighs(known[name]):
-        valid = tuple(one for one in fitting if _weighs(known[one]))
+    if name in fitting and name in known and not _weighs(known[name]):
+        valid = tuple(one for one in fitting if one in known and _weighs(known[one]))
         yield case.mistake(
             ("objective", 0, "metric"),
             f"health-aware weighs a metric against the model's health: it has to be better when "

@@ -11,8 +11,9 @@ def check_weights(case: Case) -> Mistakes:
     if case.experiment.model.weights is None or family is None:
         return
     if not family.network:
+        families = case.catalogue.families
         networks = tuple(
-            name for name in case.catalogue.fitting() if case.catalogue.families[name].network
+            name for name in case.catalogue.fitting() if name in families and families[name].network
         )
         yield case.mistake(
             ("model", "weights"),
@@ -22,6 +23,13 @@ def check_weights(case: Case) -> Mistakes:
             valid=networks,
         )
         return
+    after, epochs = case.experiment.model.weights.unfreeze_after, case.experiment.trial_epochs
+    if after is not None and after >= epochs:
+        yield case.mistake(
+            ("model", "weights", "unfreeze_after"),
+            f"a trial has {epochs} epochs, so nothing but the head would learn; write less than "
+            f"{epochs}, or leave it out",
+        )
     for name in case.experiment.search.space or {}:
         if name in family.parameters:
             yield case.mistake(
