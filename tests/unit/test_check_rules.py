@@ -474,3 +474,15 @@ def test_several_processes_fit_networks_only(key: str) -> None:
 
     assert found(several) == {}
     assert only(several, trees).path == f"resources.{key}"
+
+
+def test_what_would_have_no_effect_is_a_mistake() -> None:
+    """A weight of the metric in the mode simple; a thaw after the last epoch of a trial."""
+    weighed = only({"search": {"mode": {"name": "simple", "metric_weight": 0.5}}})
+    frozen = {"model": {"family": "mlp", "weights": {"source": "a.safetensors", "freeze": True}}}
+    frozen["model"]["weights"]["unfreeze_after"] = 4
+    late = found({**frozen, "search": {"epochs": 3, "space": {"learning_rate": [0.1]}}})
+
+    assert weighed.path == "search.mode.metric_weight"
+    assert "health-aware" in weighed.message
+    assert "less than 3" in late["model.weights.unfreeze_after"].message

@@ -10,10 +10,15 @@ from modelyard.k8s.ranks import INDEX_LABEL, Seen, rank_of, speaker
 
 
 def pod(
-    phase: str = "Running", code: int | None = None, at: str = "", *, gone: bool = False
+    phase: str = "Running",
+    code: int | None = None,
+    at: str = "",
+    *,
+    reason: str = "",
+    gone: bool = False,
 ) -> Seen:
     """A pod in a phase, whose program ended with a code at a time, or goes on."""
-    terminated = {"exitCode": code, "finishedAt": at}
+    terminated = {"exitCode": code, "finishedAt": at, "reason": reason}
     state: dict[str, Any] = {"running": {}} if code is None else {"terminated": terminated}
     status = {"phase": phase, "containerStatuses": [{"name": "trial", "state": state}]}
     return Seen(pod={"metadata": {"name": "p"}, "spec": {}, "status": status}, gone=gone)
@@ -41,6 +46,8 @@ BUG = pod("Failed", 1, LATE)
         # the cause, not what it caused, even where that is seen to be earlier
         ((LOST_PEER, BUG), False, 1),
         ((BUG, KILLED), False, 0),
+        # the same exit code, and a cause
+        ((LOST_PEER, pod("Failed", 137, LATE, reason="OOMKilled")), False, 1),
         # of two consequences the first
         ((KILLED, LOST_PEER), False, 1),
         # a pod that was taken away by force left no exit code
