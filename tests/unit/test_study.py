@@ -210,3 +210,28 @@ def test_steps_that_do_not_meet_the_upper_bound_end_below_it() -> None:
     met = Parameter.model_validate({"float": [0.0, 0.3], "step": 0.1})
     for parameter in (below, met):
         assert study_space.grid_values(parameter, 5) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_sampler_that_fails_leaves_no_half_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it has failed nothing more is asked for; a new start goes on with the same number."""
+
+    def out_of_ideas(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of ideas")
+
+    given = experiment("random")
+    study = opened(tmp_path, given)
+    study.ask(0)
+    with monkeypatch.context() as broken:
+        broken.setattr(optuna.samplers.RandomSampler, "sample_independent", out_of_ideas)
+        with pytest.raises(RuntimeError, match="out of ideas"):
+            study.ask(1)
+    with pytest.raises(RuntimeError, match="out of ideas"):
+        study.ask_several(1, 2)
+    study.close()
+
+    study = opened(tmp_path, given)
+    assert [trial.number for trial in study.trials()] == [0]
+    assert set(study.ask(1).parameters) >= {"learning_rate", "hidden", "optimizer"}
+    study.close()
