@@ -13,7 +13,7 @@ from modelyard.data.rows import Rows
 from modelyard.evaluate import inputs
 from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.explanation import MOST, Contribution, Example
-from modelyard.evaluate.shapley import BACKGROUND, MISSING, shapley
+from modelyard.evaluate.shapley import MISSING, shapley
 from modelyard.models.estimator import Array
 from modelyard.models.packed import Predictor
 
@@ -87,7 +87,7 @@ def _tables(
     """Shapley values; those of a column's features add up to the column's."""
     classes = chosen.output.argmax(axis=1) if chosen.output.ndim == 2 else None
     features = model.preprocessor.transform(chosen.rows)
-    background = model.preprocessor.transform(chosen.background)[:BACKGROUND]
+    background = model.preprocessor.transform(chosen.background)
     if deadline.over("Shapley values"):
         return []
     try:

@@ -19,15 +19,16 @@ from modelyard.evaluate.examples import Chosen, explain_each, pick
 from modelyard.evaluate.explanation import MOST, Example, Explanation, Importance
 from modelyard.evaluate.inputs import PATCHES
 from modelyard.evaluate.metrics import measure
+from modelyard.evaluate.shapley import BACKGROUND
 from modelyard.experiment.explain import Explain
 from modelyard.models.estimator import Array
 from modelyard.models.packed import Predictor
 
+LOSS = "log_loss"
+"""Looked at where the metric says nothing: rows of one class have no area, but a loss."""
+
 FEWEST = 20
 """Rows that are looked at however little time there is."""
-
-BACKGROUND = 100
-"""Training rows that stand for what isn't known of a row."""
 
 Value = TypeVar("Value")
 
@@ -47,7 +48,7 @@ class _Sample:
     def of(cls, snapshot: Snapshot, output: Array, picked: Array, metric: str) -> _Sample:
         truth, known = snapshot.target("test")[picked], output[picked]
         if math.isnan(measure(metric, truth, known).value):
-            metric = "log_loss"  # rows of one class have no area, but a loss
+            metric = LOSS
         rows = snapshot.rows("test").take(picked)
         return cls(rows=rows, truth=truth, output=known, metric=metric)
 
@@ -56,12 +57,11 @@ class _Sample:
         return measure(self.metric, self.truth, self.output).value
 
     def first(self, count: int) -> _Sample:
-        return _Sample(
-            rows=self.rows.take(slice(count)),
-            truth=self.truth[:count],
-            output=self.output[:count],
-            metric=self.metric,
-        )
+        truth, output, metric = self.truth[:count], self.output[:count], self.metric
+        if math.isnan(measure(metric, truth, output).value):
+            metric = LOSS
+        rows = self.rows.take(slice(count))
+        return _Sample(rows=rows, truth=truth, output=output, metric=metric)
 
     def drop(self, model: Predictor, changed: Rows) -> float:
         """How much worse the metric is on rows that were changed."""

@@ -23,7 +23,7 @@ from modelyard.data.rows import Rows
 from modelyard.evaluate.catalogue import Goal, Metric, Task
 from modelyard.models.estimator import Array
 from modelyard.plugins.groups import Group
-from modelyard.plugins.loading import guarded, load
+from modelyard.plugins.loading import PluginError, State, guarded, load
 
 Relation = Literal["at_least", "at_most"]
 
@@ -101,7 +101,14 @@ class PluggedMetric:
         Raises:
             PluginError: the plugin raised, or gave no finite number.
         """
-        return self._over(np.arange(len(self._truth)))
+        found = self._over(np.arange(len(self._truth)))
+        if not math.isfinite(found):
+            raise PluginError(
+                f"the metric {self._metric.name} gives {found} over {len(self._truth):,} rows; "
+                "it has to be a finite number",
+                state=State.CONTRACT,
+            )
+        return found
 
     def over(self, weights: Array) -> Array:
         """(m,) values over rows that count as ``weights`` (m, n) say."""
@@ -119,9 +126,7 @@ class PluggedMetric:
         assert function is not None, self._metric.name
         with guarded(f"the metric {self._metric.name}", f"measure {len(rows):,} rows"):
             value = float(function(self._truth[rows], self._output[rows]))
-            if not math.isfinite(value):
-                raise ValueError(f"it gives {value}")
-        return value
+        return value if math.isfinite(value) else math.nan  # resampled rows may say nothing
 
 
 def judged(name: str, options: Mapping[str, Scalar], evidence: Evidence) -> Verdict:

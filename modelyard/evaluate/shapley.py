@@ -26,7 +26,7 @@ SAMPLES = 500
 """Model calls for one row and output, by sampling."""
 
 BACKGROUND = 50
-"""Training rows that stand for what isn't known of a row, by sampling."""
+"""Training rows that stand for what isn't known of a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def _by_sampling(
     state = np.random.get_state()
     np.random.seed(seed)
     try:
-        explainer = shap.SamplingExplainer(output, background[:BACKGROUND])
+        explainer = shap.SamplingExplainer(output, background)
         values = np.asarray(explainer.shap_values(features, nsamples=SAMPLES, silent=True))
     finally:
         np.random.set_state(state)

@@ -13,6 +13,9 @@ from modelyard.evaluate.explanation import Explanation
 from modelyard.health import numbers
 from modelyard.report.material import Material
 
+MOST_CELLS = 20_000_000
+"""Cells of predictions that are drawn from: 160 MB, beside whatever else a server holds."""
+
 ROLES: Mapping[str, tuple[str, ...]] = {
     "numbers": (numbers.FILE, numbers.ARRAYS),
     "predictions": (predictions.FILE,),
@@ -151,8 +154,16 @@ def first_of_each_step(found: Sequence[Metrics]) -> list[Metrics]:
 
 def _predictions(source: Source) -> Any:
     import pandas as pd  # late: half a second that a page without predictions need not pay
+    import pyarrow.parquet as pq
 
-    return pd.read_parquet(source.folder(Stage.EVALUATE, "predictions") / predictions.FILE)
+    file = source.folder(Stage.EVALUATE, "predictions") / predictions.FILE
+    about = pq.read_metadata(file)
+    if about.num_rows * about.num_columns > MOST_CELLS:
+        raise ValueError(
+            f"{about.num_rows:,} rows of {about.num_columns:,} columns are too many to draw; "
+            f"they are in {predictions.FILE}"
+        )
+    return pd.read_parquet(file)
 
 
 def _explanation(source: Source) -> Explanation:

@@ -306,7 +306,7 @@ def test_a_metric_is_measured_where_it_is_named(target: Path) -> None:
 
     assert found["cost"] == pytest.approx((1 + 5) / 6)
     assert "cost" not in compute("classification", TRUTH, OUTPUT)
-    with pytest.raises(PluginError, match=r"the metric nan can't measure 6 rows: .* it gives nan"):
+    with pytest.raises(PluginError, match="the metric nan gives nan over 6 rows"):
         compute("classification", TRUTH, OUTPUT, also=("nan",))
 
 
