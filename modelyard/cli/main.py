@@ -190,7 +190,8 @@ def report(
         int | None, typer.Argument(help="A trial's number; left out, the sweep's model.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; left out, NAME-report here.")
+        Path | None,
+        typer.Option(help="Folder to write to; left out, NAME-report or NAME-TRIAL-report here."),
     ] = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Show the page in a browser.")

@@ -85,7 +85,8 @@ def report_command(
         view = client.sweep(sweep)
         subject = _subject(client, view, trial)
         material = gather(ServerSource(client, view.id, Path(scratch)), subject)
-    folder = out or Path(f"{view.name}-report")
+    which = "" if trial is None else f"-{trial}"
+    folder = out or Path(f"{view.name}{which}-report")
     written = write_report(material, folder)
     if json_output:
         print_json(written)
@@ -138,6 +139,8 @@ def _subject(client: Client, view: SweepView, trial: int | None) -> Subject:
 
 def _pictures(drawn: Sequence[Drawn], folder: Path) -> tuple[list[Path], list[str]]:
     """The PNG files, and why others aren't there."""
+    for each in drawn:
+        (folder / f"{each.picture.name}.png").unlink(missing_ok=True)  # an earlier report's
     program = find_chromium()
     if program is None:
         return [], [NO_CHROMIUM]
