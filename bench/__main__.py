@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
-from bench import cluster, event_latency, health_aware, startup, sweep, training_loop
+from bench import auto, cluster, event_latency, health_aware, startup, sweep, training_loop
 from bench.table import Row, machine, markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -17,6 +17,7 @@ TABLES: dict[str, Mapping[str, Callable[[], list[Row]]]] = {
         "startup": startup.rows,
         "events": event_latency.rows,
         "training": training_loop.rows,
+        "auto": auto.rows,
     },
     "health figures": {"health": health_aware.rows},
     "cluster figures": {"cluster": cluster.rows},
