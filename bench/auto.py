@@ -55,7 +55,7 @@ def rows() -> list[Row]:
         seconds, accuracy = measured(Path(folder))
     return [
         Row(
-            what=f"a sweep of {TRIALS} trials with `model: auto`, from typing to a registered model",
+            what=f"{TRIALS} trials with `model: auto`, from typing to a registered model",
             ours=f"test accuracy {accuracy:.4f} in {seconds:.0f} s",
             goal=f"at least {LEAST_ACCURACY} in under {MOST_SECONDS:.0f} s",
             met=accuracy >= LEAST_ACCURACY and seconds < MOST_SECONDS,
