@@ -101,8 +101,8 @@ class Intake:
             with self._measures.commit_seconds.time():
                 answers = self._journal.append([(one.key, one.batch) for one in group])
         except LeaseLost as error:
-            self._answer(group, [error] * len(group))
             self._lost(error)
+            self._answer(group, [error] * len(group))
         except ModelyardError as error:
             if not self._failing:
                 LOG.warning("batches are not stored for now, and posted again: %s", error)
