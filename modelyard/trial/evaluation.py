@@ -16,6 +16,7 @@ from modelyard.evaluate.outcome import Evaluation
 from modelyard.evaluate.predictions import write_predictions
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import Predictor, load
+from modelyard.plugins.loading import PluginError
 from modelyard.store.store import Store, join
 
 TOP = 10
@@ -99,15 +100,19 @@ def _explanation(
 ) -> dict[str, object]:
     """Where the explanation lies, and the most important of it."""
     assert experiment.explain is not None
-    found = explain(
-        model,
-        snapshot,
-        evaluation.output,
-        metric=experiment.objective[0].metric,
-        wanted=experiment.explain,
-        seed=experiment.seed,
-        ending=place.should_stop,
-    )
+    try:
+        found = explain(
+            model,
+            snapshot,
+            evaluation.output,
+            metric=experiment.objective[0].metric,
+            wanted=experiment.explain,
+            seed=experiment.seed,
+            ending=place.should_stop,
+        )
+    except PluginError as error:  # its metric was asked for other rows than the gates'
+        print(f"The model isn't explained: {error}")
+        return {}
     for note in found.notes:
         print(note)
     (place.scratch / "explanation").mkdir(parents=True, exist_ok=True)
