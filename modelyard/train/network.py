@@ -18,6 +18,7 @@ from modelyard.models.network import NetworkEstimator, build_module, outputs_of
 from modelyard.models.own_network import check_output
 from modelyard.train import checkpoint
 from modelyard.train.checkpoint import Checkpoint, Tensors
+from modelyard.train.errors import PeerLost
 from modelyard.train.finetuning import spread_rates
 from modelyard.train.hooks import Hook, Hooks
 from modelyard.train.losses import loss_for
@@ -25,6 +26,7 @@ from modelyard.train.measure import answers, measure
 from modelyard.train.monitor import Monitor
 from modelyard.train.optimisers import OPTIMISERS
 from modelyard.train.plan import NetworkPlan
+from modelyard.train.ranks import is_lost_peer
 from modelyard.train.reporting import Reporter
 from modelyard.train.saving import Saving, copied
 from modelyard.train.schedules import Horizon, Rates
@@ -141,11 +143,21 @@ class NetworkFit:
 
         Raises:
             Stopped: the reporter said so.
+            PeerLost: another rank is gone.
             Diverged: a loss became NaN or infinite.
             CheckpointFailed: a checkpoint couldn't be kept.
             InputError: the network can't be compiled.
             ModelyardError: several ranks go on from different epochs.
         """
+        try:
+            self._run()
+        except RuntimeError as error:
+            # Wherever ranks wait for each other: in a step, and between two epochs.
+            if self._plan.ranks.world > 1 and is_lost_peer(error):
+                raise PeerLost(self._saving.before_stop()) from error
+            raise
+
+    def _run(self) -> None:
         train, state = self._plan.train, self._state
         self._plan.ranks.agree(state.epoch, "the epoch that they go on from")
         self._hooks.start(state, self._hook_states)

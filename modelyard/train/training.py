@@ -8,9 +8,8 @@ from collections.abc import Callable
 import torch
 
 from modelyard.train.beat import Beat
-from modelyard.train.errors import Diverged, PeerLost, Stopped
+from modelyard.train.errors import Diverged, Stopped
 from modelyard.train.plan import NetworkPlan
-from modelyard.train.ranks import is_lost_peer
 from modelyard.train.reporting import Reporter
 from modelyard.train.schedules import Rates
 from modelyard.train.state import FitState
@@ -62,17 +61,8 @@ class Training:
 
         Raises:
             Stopped: the reporter said so.
-            PeerLost: another rank is gone.
             Diverged: a loss became NaN or infinite.
         """
-        try:
-            return self._epoch(before_stop)
-        except RuntimeError as error:
-            if self._ranks.world > 1 and is_lost_peer(error):
-                raise PeerLost(before_stop()) from error
-            raise
-
-    def _epoch(self, before_stop: Callable[[], int]) -> dict[str, float]:
         state, sizes, shares, ranks = self._state, self._sizes, self._shares, self._ranks
         classify = state.task == "classification"
         losses = torch.zeros(len(sizes), device=state.device)

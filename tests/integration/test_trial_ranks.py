@@ -110,7 +110,8 @@ def test_a_rank_that_is_killed_ends_the_launch_with_a_checkpoint(
     """As if the launch had been preempted: exit code 75, and the next one goes on."""
     key = "ranksabc-0-2"
     with launched(intake, tmp_path, 2, epochs=10_000, checkpoint_every=1000) as process:
-        intake.wait_for(lambda: bool(intake.bodies(key, "metrics")), DEADLINE)
+        # The first epoch is remembered for a checkpoint after it was told, the second being told.
+        intake.wait_for(lambda: len(intake.bodies(key, "metrics")) > 1, DEADLINE)
         (other,) = psutil.Process(process.pid).children()
         other.kill()
         said, _ = process.communicate(timeout=DEADLINE)
