@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
+
+Kind: TypeAlias = Literal["table", "image", "text"]
 
 
 class ColumnCard(BaseModel):
@@ -46,7 +48,7 @@ class DataCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["table", "image", "text"]
+    kind: Kind
     task: Literal["classification", "regression"]
     rows: int
     columns: tuple[ColumnCard, ...] = ()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.data.card import ColumnCard, DataCard
+from modelyard.data.card import ColumnCard, DataCard, Kind
 from modelyard.data.notes import notes_on, notes_on_classes, notes_on_texts
 from modelyard.data.rows import Column, Rows
 from modelyard.data.source import read
 from modelyard.data.table import Table, flatten, listed
-from modelyard.data.target import read_target
+from modelyard.data.target import Target, read_target
 from modelyard.data.texts import Texts
 from modelyard.errors import DataError
 from modelyard.experiment.model import By, Data
@@ -67,29 +67,7 @@ def load(data: Data, base: Path, file: Path | None = None) -> Dataset:
     if kind == "text" and table.texts is None:
         table = _as_texts(table, ignored)
     cards = _cards(table, kind, ignored)
-    class_counts = {
-        name: int(np.count_nonzero(target.values == index))
-        for index, name in enumerate(target.classes)
-    }
-    card = DataCard(
-        kind=kind,
-        task="classification" if target.classes else "regression",
-        rows=table.rows,
-        columns=tuple(cards.values()),
-        target=name,
-        classes=target.classes,
-        class_counts=class_counts,
-        shape=table.images.shape[1:] if table.images is not None else (),
-        ignored=tuple(column for column in table.columns if column not in {name, *cards}),
-        notes=(
-            *table.notes,
-            *target.notes,
-            *notes_on_classes(name, class_counts),
-            *_notes_on_ignored(data, table),
-            *notes_on(table, cards if kind == "table" else {}),
-            *notes_on_texts(table),
-        ),
-    )
+    card = _data_card(data, table, kind, cards, name, target)
     columns = cards if kind == "table" else ()
     rows = Rows(
         columns={column: _finite(table.columns[column]) for column in columns},
@@ -101,8 +79,41 @@ def load(data: Data, base: Path, file: Path | None = None) -> Dataset:
     )
 
 
-def _kind(data: Data, table: Table) -> Literal["table", "image", "text"]:
-    found: Literal["table", "image", "text"] = (
+def _data_card(
+    data: Data,
+    table: Table,
+    kind: Kind,
+    cards: dict[str, ColumnCard],
+    name: str,
+    target: Target,
+) -> DataCard:
+    counts = {
+        each: int(np.count_nonzero(target.values == index))
+        for index, each in enumerate(target.classes)
+    }
+    return DataCard(
+        kind=kind,
+        task="classification" if target.classes else "regression",
+        rows=table.rows,
+        columns=tuple(cards.values()),
+        target=name,
+        classes=target.classes,
+        class_counts=counts,
+        shape=table.images.shape[1:] if table.images is not None else (),
+        ignored=tuple(column for column in table.columns if column not in {name, *cards}),
+        notes=(
+            *table.notes,
+            *target.notes,
+            *notes_on_classes(name, counts),
+            *_notes_on_ignored(data, table),
+            *notes_on(table, cards if kind == "table" else {}),
+            *notes_on_texts(table),
+        ),
+    )
+
+
+def _kind(data: Data, table: Table) -> Kind:
+    found: Kind = (
         "image" if table.images is not None else "text" if table.texts is not None else "table"
     )
     # Pixels can be taken as columns, and one column of a table as texts.

@@ -37,30 +37,19 @@ def read_npz(path: Path, title: str) -> Table:
     inputs = _pick(arrays, INPUTS, "the inputs", title)
     target = _pick(arrays, TARGETS, "the target", title)
     x = arrays.pop(inputs)
-    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
-        raise DataError(
-            f"{title}, array {inputs!r} has shape {x.shape} and type {x.dtype}; images are numbers "
-            "(n, H, W) or (n, H, W, C), features (n, features)"
-        )
-    if len(x) == 0:
-        raise DataError(f"{title} has no rows: array {inputs!r} has shape {x.shape}")
+    _refuse_inputs(x, inputs, title)
     columns = {} if x.ndim > 2 else {f"x{j}": of_numbers(x[:, j]) for j in range(x.shape[1])}
-    unused = []
-    for name, array in arrays.items():
-        if array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        if array.shape == (len(x),):
-            columns[name] = _column(array, name, title)
-        elif name == target:
-            raise DataError(
-                f"{title}, array {target!r} has shape {array.shape} where {inputs!r} has "
-                f"{len(x)} rows; it must be ({len(x)},)"
-            )
-        else:
-            unused.append(name)
+    flat = {name: _flat(array) for name, array in arrays.items()}
+    if flat[target].shape != (len(x),):
+        raise DataError(
+            f"{title}, array {target!r} has shape {arrays[target].shape} where {inputs!r} has "
+            f"{len(x)} rows; it must be ({len(x)},)"
+        )
+    fitting = {name: array for name, array in flat.items() if array.shape == (len(x),)}
+    unused = [name for name in flat if name not in fitting]
     return Table(
         title=title,
-        columns=columns,
+        columns=columns | {name: _column(array, name, title) for name, array in fitting.items()},
         images=_images(x, inputs, title) if x.ndim > 2 else None,
         target=target,
         integers=frozenset(name for name, array in arrays.items() if array.dtype.kind in "ui"),
@@ -68,6 +57,21 @@ def read_npz(path: Path, title: str) -> Table:
         if unused
         else (),
     )
+
+
+def _refuse_inputs(x: NDArray[Any], name: str, title: str) -> None:
+    if x.ndim not in (2, 3, 4) or x.dtype.kind not in "buif":
+        raise DataError(
+            f"{title}, array {name!r} has shape {x.shape} and type {x.dtype}; images are numbers "
+            "(n, H, W) or (n, H, W, C), features (n, features)"
+        )
+    if len(x) == 0:
+        raise DataError(f"{title} has no rows: array {name!r} has shape {x.shape}")
+
+
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
+    """A column that is kept as (n, 1) is one of (n,)."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def _arrays(path: Path, title: str) -> dict[str, NDArray[Any]]:

@@ -92,29 +92,11 @@ def _fit_network(
     job: FitJob, recipe: Recipe, preprocessor: Preprocessor, report: Reporter
 ) -> FitOutcome:
     card = job.snapshot.card
-    metric = job.experiment.objective[0].metric
-    metric_for(metric, card.task)
-    device = find_device(recipe.train.device, job.experiment.resources.gpus)
-    regression = card.task == "regression"
-    scale = Scale.of(job.snapshot.target("train")) if regression else None
-    loader = Loader(
-        snapshot=job.snapshot,
-        preprocessor=preprocessor,
-        scale=scale,
-        device=device,
-        train=recipe.train,
-        memory_bytes=job.experiment.resources.memory_bytes,
-    )
-    shape = Shape(
-        inputs=loader.inputs,
-        outputs=1 if regression else len(card.classes),
-        scale=scale,
-        vocabulary=preprocessor.text.size if preprocessor.text else None,
-        categories=preprocessor.ids,
-    )
-    plan = _plan(job, recipe, shape, metric)
-    observers = Observers()
+    metric_for(job.experiment.objective[0].metric, card.task)
+    loader = _loader(job, recipe, preprocessor)
+    plan = _plan(job, recipe, _shape(loader))
     data, validation = loader.load("train"), loader.load("validation")
+    observers = Observers()
     hooks = (*plugged_hooks(recipe.train.hooks), *observers.hooks)
     fitting = NetworkFit(plan, data, validation, report, hooks=hooks)
     if job.resume is not None:
@@ -123,7 +105,7 @@ def _fit_network(
     observed = observers.result(
         Fitted(
             rows=len(data),
-            inputs=shape.inputs,
+            inputs=loader.inputs,
             truth=validation.truth,
             output=fitting.answers(),
             classes=card.classes,
@@ -145,14 +127,38 @@ def _fit_network(
     )
 
 
-def _plan(job: FitJob, recipe: Recipe, shape: Shape, metric: str) -> NetworkPlan:
+def _loader(job: FitJob, recipe: Recipe, preprocessor: Preprocessor) -> Loader:
+    resources = job.experiment.resources
+    regression = job.snapshot.card.task == "regression"
+    return Loader(
+        snapshot=job.snapshot,
+        preprocessor=preprocessor,
+        scale=Scale.of(job.snapshot.target("train")) if regression else None,
+        device=find_device(recipe.train.device, resources.gpus),
+        train=recipe.train,
+        memory_bytes=resources.memory_bytes,
+    )
+
+
+def _shape(loader: Loader) -> Shape:
+    preprocessor = loader.preprocessor
+    return Shape(
+        inputs=loader.inputs,
+        outputs=len(loader.snapshot.card.classes) or 1,
+        scale=loader.scale,
+        vocabulary=preprocessor.text.size if preprocessor.text else None,
+        categories=preprocessor.ids,
+    )
+
+
+def _plan(job: FitJob, recipe: Recipe, shape: Shape) -> NetworkPlan:
     return NetworkPlan(
         family=job.family,
         parameters=recipe.parameters,
         shape=shape,
         task=job.snapshot.card.task,
         train=recipe.train,
-        metric=metric,
+        metric=job.experiment.objective[0].metric,
         measured=job.experiment.measured,
         epochs=job.epochs,
         seed=job.seed,

@@ -5,18 +5,16 @@ Data and metrics stay on the device; the host waits for it once an epoch, and at
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from modelyard.errors import InputError
 from modelyard.models.estimator import Array
-from modelyard.models.network import NetworkEstimator, build_module, outputs_of
-from modelyard.models.own_network import check_output
+from modelyard.models.network import NetworkEstimator, outputs_of
 from modelyard.train import checkpoint
+from modelyard.train.building import build
 from modelyard.train.checkpoint import Checkpoint, Tensors
 from modelyard.train.errors import PeerLost
 from modelyard.train.finetuning import spread_rates
@@ -57,26 +55,14 @@ class NetworkFit:
     ) -> None:
         self._plan = plan
         self._report = report
-        device = data.target.device
-        torch.manual_seed(plan.seed)
-        self.module: nn.Module = build_module(
-            plan.family, plan.parameters, plan.shape, plan.train.dropout, plan.code
-        ).to(device)
-        if plan.start is not None:
-            plan.start.fill(self.module)
-        if plan.code is not None:
-            check_output(plan.family, self.module, data.first(2), plan.shape.outputs)
         sizes = batch_sizes(len(data), plan.train.batch_size, plan.ranks.world)
-        own = [size // plan.ranks.world for size in sizes]
-        _refuse_single_rows(self.module, own, math.prod(plan.shape.inputs[1:]))
-        if plan.train.channels_last and len(plan.shape.inputs) == 3:
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = build(plan, data, sizes)
         self._loss = loss_for(plan.train, plan.task, data.target, plan.shape.outputs)
         self._state = FitState(
             module=self.module,
             optimizer=OPTIMISERS[plan.train.optimizer](self.module, plan.train),
             task=plan.task,
-            device=device,
+            device=data.target.device,
             train=data,
             validation=validation,
             epochs=plan.epochs,
@@ -253,18 +239,4 @@ class NetworkFit:
             average={} if average is None else average.module.state_dict(),
             schedule=self._rates.to_json(),
             scaler=self._stepping.precision.to_json(),
-        )
-
-
-def _refuse_single_rows(module: nn.Module, sizes: list[int], pixels: int) -> None:
-    """One row of features has no spread to normalise by; one image has, over its pixels.
-
-    Pooling leaves an image of several pixels at least two, so only one that has a single pixel
-    from the start comes to a map without spread.
-    """
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d) if pixels == 1 else (nn.BatchNorm1d,)
-    if 1 in sizes and any(isinstance(part, kinds) for part in module.modules()):
-        raise InputError(
-            "a batch of 1 row can't be normalised: raise train.batch_size (and the rows to learn "
-            "from) above 1, or write norm: none under model.parameters"
         )
