@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from modelyard.k8s.answers import Json
-from modelyard.k8s.client import KubernetesApi
+from modelyard.k8s.api import KubernetesApi
 from modelyard.k8s.follower import follow
 from modelyard.k8s.settings import KubernetesSettings
 

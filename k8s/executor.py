@@ -26,21 +26,14 @@ from modelyard.executor import (
     Snapshot,
     TokenIssuer,
 )
-from modelyard.k8s.client import KubernetesApi
+from modelyard.k8s.api import KubernetesApi
 from modelyard.k8s.entry import Entry
 from modelyard.k8s.follower import follow
+from modelyard.k8s.labels import MANAGED_BY, OURS, SPEC_LABEL, spec_label
 from modelyard.k8s.ledger import STOPPED, Ledger
-from modelyard.k8s.manifests import (
-    MANAGED_BY,
-    OURS,
-    SPEC_LABEL,
-    job_of,
-    secret_of,
-    service_of,
-    shared_name,
-    spec_label,
-)
+from modelyard.k8s.manifests import job_of
 from modelyard.k8s.settings import KubernetesSettings
+from modelyard.k8s.shared import TAKEN, Shared
 from modelyard.k8s.sinks import JobSink, PodSink
 from modelyard.k8s.upkeep import Upkeep, refusal
 
@@ -73,11 +66,9 @@ class KubernetesExecutor:
         api: KubernetesApi | None = None,
     ) -> None:
         self._settings = settings
-        self._tokens = tokens
         self._api = api
+        self._shared = Shared(tokens)
         self._opening = asyncio.Lock()
-        self._issuing = asyncio.Lock()
-        self._issued: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._following = self._closed = False
         namespaces = settings.all_namespaces
@@ -139,13 +130,7 @@ class KubernetesExecutor:
 
     async def retire(self, sweep: str) -> None:
         """See ``Executor.retire``: the Secret with the sweep's token goes, and the Service."""
-        api = await self._open()
-        # A sweep that goes on meanwhile waits, and then makes a Secret of its own.
-        async with self._issuing:
-            for namespace in self._settings.all_namespaces:
-                self._issued.discard((sweep, namespace))
-                await api.delete("secrets", namespace, shared_name(sweep))
-                await api.delete("services", namespace, shared_name(sweep))
+        await self._shared.retire(await self._open(), sweep, self._settings.all_namespaces)
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """See ``Executor.watch``. Ends when the executor is closed."""
@@ -214,8 +199,7 @@ class KubernetesExecutor:
         assert manifest is not None
         entry.retry_at = None
         try:
-            await self._have_secret(entry)
-            await self._have_service(entry)
+            await self._shared.provide(api, entry)
             job = await self._created(api, entry)
         except (ClusterRefused, ClusterUnreachable) as error:
             phase, evidence = refusal(error)
@@ -240,7 +224,7 @@ class KubernetesExecutor:
             try:
                 return await api.create("jobs", entry.manifest)
             except ClusterRefused as error:
-                if error.status != 409:
+                if error.status != TAKEN:
                     raise
             there = await api.get("jobs", entry.namespace, str(entry.key))
             if there is not None and "deletionTimestamp" not in there["metadata"]:
@@ -251,40 +235,6 @@ class KubernetesExecutor:
             if there is not None and asyncio.get_running_loop().time() > until:
                 raise ClusterUnreachable(f"The old Job {entry.key} is still being deleted.")
             await asyncio.sleep(DELETION_LOOK_SECONDS)
-
-    async def _have_service(self, entry: Entry) -> None:
-        """See to it that the nodes of a launch find each other by name."""
-        spec = None if entry.manifest is None else entry.manifest.spec
-        if spec is None or spec.completion_mode is None:
-            return
-        api = await self._open()
-        try:
-            await api.create("services", service_of(entry.key.sweep, entry.namespace))
-        except ClusterRefused as error:
-            if error.status != 409:
-                raise
-
-    async def _have_secret(self, entry: Entry) -> None:
-        """See to it that the sweep's token is where its pods look for it."""
-        sweep, namespace = entry.key.sweep, entry.namespace
-        if (sweep, namespace) in self._issued:
-            return
-        api, name = await self._open(), shared_name(sweep)
-        async with self._issuing:
-            if (sweep, namespace) in self._issued:
-                return
-            if await api.get("secrets", namespace, name) is None:
-                token = await self._tokens.issue(sweep)
-                secret = secret_of(sweep, namespace, token)
-                try:
-                    await api.create("secrets", secret)
-                except ClusterRefused as error:
-                    if error.status != 409:
-                        raise
-                    # One that came meanwhile holds a token that is void by now.
-                    await api.delete("secrets", namespace, name)
-                    await api.create("secrets", secret)
-            self._issued.add((sweep, namespace))
 
     async def _delete_job(self, entry: Entry) -> None:
         api = await self._open()

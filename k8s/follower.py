@@ -10,7 +10,7 @@ from typing import Protocol
 
 from modelyard.errors import ClusterRefused, ClusterUnreachable
 from modelyard.k8s.answers import Gone, Json
-from modelyard.k8s.client import Kind, KubernetesApi
+from modelyard.k8s.api import Kind, KubernetesApi
 
 LOG = logging.getLogger(__name__)
 

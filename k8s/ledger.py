@@ -14,7 +14,7 @@ from modelyard.contract import LaunchKey
 from modelyard.executor import Change, Evidence, Job, JobPhase, Snapshot
 from modelyard.k8s.answers import Json
 from modelyard.k8s.entry import Entry, cut, owner_of
-from modelyard.k8s.manifests import SPEC_LABEL, key_of, spec_label
+from modelyard.k8s.labels import SPEC_LABEL, key_of, spec_label
 from modelyard.k8s.ranks import Seen, rank_of
 from modelyard.k8s.status import Sight, phase_of
 

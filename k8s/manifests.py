@@ -12,9 +12,18 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelyard.contract import LaunchKey, Stage, Variable
+from modelyard.contract import Stage, Variable
 from modelyard.executor import THREAD_VARIABLES, LaunchRequest, Resources, SecretKey
 from modelyard.k8s.client import models
+from modelyard.k8s.labels import (
+    SPEC_LABEL,
+    SWEEP_LABEL,
+    common_labels,
+    filled,
+    labels_of,
+    shared_name,
+    spec_label,
+)
 from modelyard.k8s.settings import KubernetesSettings
 
 COMMAND = ("python", "-P", "-m", "modelyard.trial")
@@ -24,11 +33,6 @@ CONTAINER = "trial"
 GPU = "nvidia.com/gpu"
 USER = 10001
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-OURS = "modelyard"
-SWEEP_LABEL, TRIAL_LABEL, LAUNCH_LABEL = "modelyard/sweep", "modelyard/trial", "modelyard/launch"
-SPEC_LABEL = "modelyard/spec"
-LABEL_LIMIT = 63
 TOKEN_KEY = "token"
 
 MASTER_PORT = 29500
@@ -60,12 +64,12 @@ def job_of(request: LaunchRequest, settings: KubernetesSettings) -> models.V1Job
     """
     key, placement = request.spec.key, request.placement
     labels = {
-        **_filled({**settings.labels, **placement.labels}, key),
+        **filled({**settings.labels, **placement.labels}, key),
         **labels_of(key),
         "app.kubernetes.io/component": request.spec.stage.value,
         SPEC_LABEL: spec_label(request.spec.digest),
     }
-    annotations = _filled({**settings.annotations, **placement.annotations}, key)
+    annotations = filled({**settings.annotations, **placement.annotations}, key)
     queue = placement.queue or settings.queue
     return models.V1Job(
         api_version="batch/v1",
@@ -96,7 +100,7 @@ def secret_of(sweep: str, namespace: str, token: str) -> models.V1Secret:
         metadata=models.V1ObjectMeta(
             name=shared_name(sweep),
             namespace=namespace,
-            labels={**_common(sweep), SWEEP_LABEL: sweep},
+            labels={**common_labels(sweep), SWEEP_LABEL: sweep},
         ),
         string_data={TOKEN_KEY: token},
     )
@@ -110,7 +114,7 @@ def service_of(sweep: str, namespace: str) -> models.V1Service:
         metadata=models.V1ObjectMeta(
             name=shared_name(sweep),
             namespace=namespace,
-            labels={**_common(sweep), SWEEP_LABEL: sweep},
+            labels={**common_labels(sweep), SWEEP_LABEL: sweep},
         ),
         spec=models.V1ServiceSpec(
             cluster_ip="None",
@@ -119,56 +123,6 @@ def service_of(sweep: str, namespace: str) -> models.V1Service:
             selector={SWEEP_LABEL: sweep},
         ),
     )
-
-
-def shared_name(sweep: str) -> str:
-    """Name of what a sweep's launches share: the Secret with its token, the Service."""
-    return f"modelyard-{sweep}"
-
-
-def labels_of(key: LaunchKey) -> dict[str, str]:
-    """The labels that name a launch, on its Job and its pod."""
-    return {
-        **_common(key.sweep),
-        SWEEP_LABEL: key.sweep,
-        TRIAL_LABEL: key.task,
-        LAUNCH_LABEL: str(key.number),
-    }
-
-
-def key_of(labels: Mapping[str, str]) -> LaunchKey | None:
-    """The launch that labels name; None when they name none."""
-    try:
-        return LaunchKey(
-            sweep=labels[SWEEP_LABEL],
-            task=labels[TRIAL_LABEL],
-            number=int(labels[LAUNCH_LABEL]),
-        )
-    except (KeyError, ValueError):
-        return None
-
-
-def spec_label(digest: str) -> str:
-    """A spec's digest as a label's value, which holds one digit less than the digest has."""
-    return digest[:LABEL_LIMIT]
-
-
-def _common(sweep: str) -> dict[str, str]:
-    return {
-        "app.kubernetes.io/name": "modelyard-trial",
-        "app.kubernetes.io/instance": sweep,
-        "app.kubernetes.io/part-of": OURS,
-        MANAGED_BY: OURS,
-    }
-
-
-def _filled(texts: Mapping[str, str], key: LaunchKey) -> dict[str, str]:
-    """Put a launch's names where ``{sweep}``, ``{trial}`` and ``{launch}`` stand."""
-    names = {"{sweep}": key.sweep, "{trial}": key.task, "{launch}": str(key.number)}
-    filled = dict(texts)
-    for mark, value in names.items():  # not str.format: other braces are the user's own
-        filled = {name: text.replace(mark, value) for name, text in filled.items()}
-    return filled
 
 
 def _pod(request: LaunchRequest, settings: KubernetesSettings) -> models.V1PodSpec:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from modelyard.errors import ClusterRefused, ClusterUnreachable
 from modelyard.executor import AlreadyLaunched, Evidence, JobPhase
 from modelyard.k8s.answers import Json
-from modelyard.k8s.client import KubernetesApi
+from modelyard.k8s.api import KubernetesApi
 from modelyard.k8s.entry import Entry
+from modelyard.k8s.labels import labels_of
 from modelyard.k8s.ledger import Ledger
-from modelyard.k8s.manifests import labels_of
 
 LOG = logging.getLogger(__name__)
 

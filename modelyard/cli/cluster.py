@@ -87,7 +87,7 @@ def _key_of(namespace: str) -> SecretStr | None:
 
 
 async def _read_key(namespace: str) -> SecretStr | None:
-    from modelyard.k8s.client import KubernetesApi
+    from modelyard.k8s.api import KubernetesApi
     from modelyard.k8s.settings import KubernetesSettings
 
     context = KubernetesSettings().context

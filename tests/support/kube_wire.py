@@ -13,9 +13,10 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from modelyard.contract import LaunchKey
-from modelyard.k8s.client import KubernetesApi
+from modelyard.k8s.api import KubernetesApi
+from modelyard.k8s.client import Session
 from modelyard.k8s.executor import KubernetesExecutor
-from modelyard.k8s.manifests import SPEC_LABEL, labels_of, spec_label
+from modelyard.k8s.labels import SPEC_LABEL, labels_of, spec_label
 from modelyard.k8s.settings import KubernetesSettings
 from tests.support.cluster import Tokens
 
@@ -177,7 +178,7 @@ async def kube_wire(slept: list[float] | None = None) -> AsyncIterator[tuple[Kub
         slept.append(seconds)
 
     further = {} if slept is None else {"sleep": sleep}
-    api = KubernetesApi(client.ApiClient(configuration), patience_seconds=30, **further)
+    api = KubernetesApi(Session(client.ApiClient(configuration)), patience_seconds=30, **further)
     settings = KubernetesSettings(namespace="wire")
     executor = KubernetesExecutor(settings, tokens=Tokens(), api=api)
     try:

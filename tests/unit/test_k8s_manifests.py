@@ -7,7 +7,8 @@ import pytest
 from modelyard.contract import LaunchKey, Stage
 from modelyard.executor import Placement
 from modelyard.k8s.forward import choose
-from modelyard.k8s.manifests import job_of, key_of, labels_of
+from modelyard.k8s.labels import key_of, labels_of
+from modelyard.k8s.manifests import job_of
 from tests.support.k8s_cases import BARE, FULL, manifests, request
 
 
