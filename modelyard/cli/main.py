@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelyard import __version__
+from modelyard.cli.options import File, Json, On, Sets, Sweep, Where
 from modelyard.cli.signals import InterruptOnce
 from modelyard.errors import InputError, ModelyardError, ServerRefused
 
@@ -26,35 +26,6 @@ APP = typer.Typer(
 
 DATA = typer.Typer(help="Published datasets.", no_args_is_help=True, rich_markup_mode=None)
 APP.add_typer(DATA, name="data")
-
-
-class Target(StrEnum):
-    """Where a run's trials are."""
-
-    LOCAL = "local"
-    CLUSTER = "cluster"
-
-
-File = Annotated[Path, typer.Argument(help="The experiment file.", show_default=False)]
-Sweep = Annotated[
-    str | None,
-    typer.Argument(help="Name (its newest sweep) or sweep id; left out, the newest of all."),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable."),
-]
-Where = Annotated[
-    Target | None,
-    typer.Option(
-        "--on", help="Where the trials run; left out, on the cluster if MODELYARD_SERVER is set."
-    ),
-]
-On = Annotated[
-    Target | None,
-    typer.Option(help="Whose server is asked; left out, the cluster's if MODELYARD_SERVER is set."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def _print_version(wanted: bool) -> None:
