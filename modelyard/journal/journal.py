@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection
 
 from modelyard.api import Desired, FailureView, Owner, SweepRequest, SweepState
 from modelyard.contract import Batch, Document, LaunchKey, Stop, TrialSpec
-from modelyard.journal import events, launches, lease, stages, sweeps, trials
+from modelyard.journal import cursors, events, launches, lease, stages, sweeps, trials
 from modelyard.journal.database import Database
-from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import EventRow, LaunchRow, News, StageRow, SweepRow, TrialRow
-from modelyard.journal.tables import cursors
-
-__all__ = ["Journal", "migrate"]
 
 
 class Journal:
@@ -295,11 +291,9 @@ class Journal:
     def get_cursor(self, reader: str) -> int:
         """Where a reader had come to; 0 for a new one."""
         with self._database.reading() as connection:
-            query = select(cursors.c.value).where(cursors.c.reader == reader)
-            return connection.scalar(query) or 0
+            return cursors.get(connection, reader)
 
     def set_cursor(self, reader: str, value: int) -> None:
         """Keep where a reader has come to."""
         with self._writing() as (connection, _):
-            connection.execute(delete(cursors).where(cursors.c.reader == reader))
-            connection.execute(insert(cursors).values(reader=reader, value=value))
+            cursors.keep(connection, reader, value)

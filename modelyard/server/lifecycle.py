@@ -12,7 +12,7 @@ from typing import Any
 
 from modelyard.errors import InputError, ModelyardError
 from modelyard.journal.database import Database
-from modelyard.journal.journal import migrate
+from modelyard.journal.migrate import migrate
 from modelyard.local import services
 from modelyard.server import auth, service_file
 from modelyard.server.app import create_app

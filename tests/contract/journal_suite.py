@@ -41,7 +41,8 @@ from modelyard.contract import (
     TrialSpec,
 )
 from modelyard.errors import Fenced, InputError, LeaseLost, ModelyardError
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import StageRow, TrialRow
 from modelyard.journal.tables import lease
 

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, func, insert, select, text, update
 from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal import postgres as postgres_module
 from modelyard.journal.database import Database
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.journal.tables import cursors
 from tests.contract.journal_suite import JournalSuite
 from tests.support.postgres import PASSWORD, Postgres, postgres

@@ -13,7 +13,8 @@ import pytest
 
 from modelyard.errors import ModelyardError
 from modelyard.journal import database
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from tests.contract.journal_suite import JournalSuite
 
 WRITER = """

@@ -22,7 +22,8 @@ from modelyard.contract import (
     TrialSpec,
 )
 from modelyard.experiment.model import Experiment
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import StageRow, TrialRow
 from modelyard.registry.recorder import READER, Recorder
 from modelyard.registry.tracking import Tracking

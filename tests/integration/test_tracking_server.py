@@ -11,7 +11,8 @@ import pytest
 from modelyard.api import SweepRequest, SweepState, TrialState
 from modelyard.contract import Batch, Document, Event, LaunchKey, Metrics, Stage, TrialSpec
 from modelyard.experiment.model import Experiment
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import TrialRow
 from modelyard.registry.recorder import Recorder
 from modelyard.registry.tracking import Tracking

@@ -25,7 +25,7 @@ from modelyard.contract import (
 from modelyard.errors import Interrupted
 from modelyard.experiment.load import experiment_from
 from modelyard.journal.database import Database
-from modelyard.journal.journal import migrate
+from modelyard.journal.migrate import migrate
 from modelyard.journal.rows import SweepRow
 from modelyard.server.changes import Changes
 from modelyard.server.live import LiveJournal

@@ -31,7 +31,8 @@ from modelyard.contract import (
 from modelyard.data.card import DataCard
 from modelyard.executor import Capacity, Change, Evidence, Job, JobPhase, LaunchRequest, Snapshot
 from modelyard.experiment.model import Experiment
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.models.families import FAMILIES
 from modelyard.settings import Settings
 from modelyard.sweep.controller import SweepController, space_of
