@@ -19,8 +19,10 @@ from modelyard.api import SweepRequest
 from modelyard.client import Client
 from modelyard.contract import Document, LaunchKey, Metrics, Stage, TrialSpec
 from modelyard.experiment.load import experiment_from
-from modelyard.journal.journal import Journal, migrate
+from modelyard.journal.journal import Journal
+from modelyard.journal.migrate import migrate
 from modelyard.local import services
+from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 from modelyard.trial.intake import Intake
 from modelyard.trial.poster import Poster
@@ -86,7 +88,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(Path(folder) / "home")
         _open_launch(paths)
-        address = f"http://127.0.0.1:{services.free_port()}"
+        address = f"http://127.0.0.1:{free_port()}"
         argv = ("--home", str(paths.home), "--port", address.rpartition(":")[2])
         service = services.start(
             "server",

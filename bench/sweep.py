@@ -17,6 +17,7 @@ from modelyard.client import Client
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.local import services
+from modelyard.local.ports import free_port
 from modelyard.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def ours() -> float:
     """Seconds from the first launch to the last trial told, with the fork server warm."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home")
-        port = services.free_port()
+        port = free_port()
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "bench.sleeping_server"),

@@ -12,6 +12,7 @@ from modelyard.cli import programs
 from modelyard.cli.programs import HOST, Program
 from modelyard.errors import ModelyardError, ServerUnreachable
 from modelyard.local import services
+from modelyard.local.ports import answers, free_port
 from modelyard.local.services import Service
 from modelyard.settings import Paths, Settings
 
@@ -92,7 +93,7 @@ def _begin(
             if run is None and found.run is not None:
                 found = services.keep(found, paths)
             return Attached(service=found, started=False)
-        port = services.free_port(program.port, HOST)
+        port = free_port(program.port, HOST)
         if say is not None:
             taken = "" if port == program.port else f" (port {program.port} is taken)"
             say(f"starting the {program.title} on port {port}{taken}")
@@ -122,7 +123,7 @@ def _ready(
             services.wait_ready(url, settings.start_seconds, service=service)
             break
         except ServerUnreachable as error:
-            if left and not services.alive(service) and services.answers(url):
+            if left and not services.alive(service) and answers(url):
                 attached = _begin(program, settings, run, say)
                 continue
             raise ModelyardError(

@@ -24,6 +24,7 @@ from modelyard.deploy.example import curl, write_example
 from modelyard.deploy.rollout import Instance, plan
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
+from modelyard.local.ports import answers, free_port
 from modelyard.local.services import Service
 from modelyard.settings import Paths
 
@@ -126,7 +127,7 @@ def _instances(name: str, paths: Paths) -> dict[Service, Instance]:
                 version=int(match["version"]),
                 port=int(match["port"]),
                 process=service.process,
-                well=services.answers(f"{service.address}/readyz"),
+                well=answers(f"{service.address}/readyz"),
             )
     return found
 
@@ -140,11 +141,11 @@ def _serve_somewhere(wanted: _Wanted) -> Service:
     """The new server on the first port from 8080 that can be had."""
     port = FIRST_PORT
     for _ in range(PORT_ATTEMPTS):
-        port = services.free_port(port, HOST)
+        port = free_port(port, HOST)
         with suppress(InputError):
             return _serve(wanted, port)
         port += 1
-    return _serve(wanted, services.free_port(port, HOST))
+    return _serve(wanted, free_port(port, HOST))
 
 
 def _serve(wanted: _Wanted, port: int, take_over: Sequence[Instance] = ()) -> Service:

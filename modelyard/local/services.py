@@ -9,10 +9,8 @@ and whoever their parent is by now. A service that starts another gives it a mar
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +23,7 @@ import psutil
 
 from modelyard.errors import InputError, ServerUnreachable
 from modelyard.local import processes
+from modelyard.local.ports import answers
 from modelyard.settings import Paths
 
 MARK = "MODELYARD_SERVICE"
@@ -177,24 +176,6 @@ def listens(service: Service, url: str) -> bool:
     return False
 
 
-def answers(url: str, timeout_seconds: float = 2.0) -> bool:
-    """Whether a GET of ``url`` is answered with a status below 300 just now.
-
-    Proxies of the environment are not asked: services are on this machine.
-    """
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_seconds
-    )
-    try:
-        connection.request("GET", parts.path or "/")
-        return connection.getresponse().status < 300
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
 def stop(name: str, paths: Paths, *, grace_seconds: float = 1.0) -> bool:
     """End the service of this name with all its processes, and remove its file.
 
@@ -245,21 +226,6 @@ def end(services: Sequence[Service], paths: Paths, *, grace_seconds: float = 1.0
         if _read(paths.service(service.name)) == service:
             paths.service(service.name).unlink(missing_ok=True)
     return living
-
-
-def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now: the preferred one, the next free of 100, or any."""
-    candidates = () if preferred is None else range(preferred, min(preferred + 100, 65536))
-    for port in (*candidates, 0):
-        with socket.socket() as probe:
-            # Ports in TIME_WAIT count as free: servers set the same option.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise InputError(f"no free port on {host}")
 
 
 def _spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:

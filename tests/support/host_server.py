@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from modelyard.client import REMOTE_PATIENCE_SECONDS, Client
 from modelyard.local import services
+from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 from tests.support import minio
 from tests.support.cluster import host_address, namespace, needed
@@ -92,7 +93,7 @@ def host_server(folder: Path, database: str, **kubernetes: object) -> Iterator[H
     ):
         token, bare = _accounts(room)
         kubeconfig = _kubeconfig(folder / "kubeconfig", room, token)
-        address, key = f"http://{host}:{services.free_port()}", secrets.token_hex(16)
+        address, key = f"http://{host}:{free_port()}", secrets.token_hex(16)
         changes = folder / "changes"
         wanted = {"namespace": room, "image": image, **kubernetes}
         environment = {

@@ -17,6 +17,7 @@ import pytest
 
 from modelyard.errors import InputError, ServerUnreachable
 from modelyard.local import services
+from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -166,9 +167,9 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        assert services.free_port(port) != port
+        assert free_port(port) != port
 
-    assert services.free_port(port) == port
+    assert free_port(port) == port
 
 
 class Ready(http.server.BaseHTTPRequestHandler):
