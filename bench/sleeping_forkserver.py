@@ -6,10 +6,11 @@ import time
 from bench.sweep_peers import SECONDS
 from modelyard.contract import TrialResult
 from modelyard.local import forkserver, preload
+from modelyard.train.job import FitJob
 from modelyard.trial import stages
 
 
-def sleep(work: stages.Work) -> TrialResult:
+def sleep(work: stages.Work, _job: FitJob) -> TrialResult:
     """A trial that needs no core, and is as good as its learning rate is large."""
     work.reporter.phase("fitting", False)
     time.sleep(SECONDS)

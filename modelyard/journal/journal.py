@@ -201,6 +201,11 @@ class Journal:
         with self._database.reading() as connection:
             return trials.of_sweep(connection, sweep)
 
+    def trial(self, sweep: str, number: int) -> TrialRow | None:
+        """One trial; None where there is no such."""
+        with self._database.reading() as connection:
+            return trials.one(connection, sweep, number)
+
     def unrecorded(self) -> list[TrialRow]:
         """Trials of all sweeps that ended and aren't in the tracker yet."""
         with self._database.reading() as connection:

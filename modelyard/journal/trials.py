@@ -52,6 +52,13 @@ def of_sweep(connection: Connection, sweep: str) -> list[TrialRow]:
     return [_row(row) for row in rows]
 
 
+def one(connection: Connection, sweep: str, number: int) -> TrialRow | None:
+    """A trial by its number."""
+    here = (trials.c.sweep == sweep, trials.c.number == number)
+    row = connection.execute(select(trials).where(*here)).one_or_none()
+    return None if row is None else _row(row)
+
+
 def unrecorded(connection: Connection) -> list[TrialRow]:
     """Trials of all sweeps that ended and aren't in the tracker yet."""
     rows = connection.execute(

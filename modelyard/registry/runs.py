@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from modelyard.api import SweepState, TrialState
 from modelyard.code.sending import DIFF, DIFF_TAG
@@ -53,6 +53,7 @@ class Runs:
         self._tracking = tracking
         self._parents: dict[str, str] = {}
         self._children: dict[tuple[str, int], str] = {}
+        self._found: dict[str, dict[int, str]] = {}
         self._held: dict[str, dict[str, set[int]]] = {}
         self._states: dict[str, SweepState] = {}
 
@@ -72,9 +73,7 @@ class Runs:
             run = self._child(row, int(task), at=events[0].received_at)
         else:
             run = self._parent(row)
-        if tags:
-            self._tracking.log(run, tags=tags)
-        self._log_new(run, points)
+        self._log_new(run, points, tags)
 
     def end_trial(self, row: TrialRow) -> None:
         """Write a trial's final metrics, values, state and failure, and end its run."""
@@ -82,10 +81,8 @@ class Runs:
         now = self._journal.now()
         run = self._child(sweep, row.number, at=now, row=row)
         step = row.step or 0
-        self._log_new(
-            run, [Point(key=k, step=step, value=v, at=now) for k, v in _final(row).items()]
-        )
-        self._tracking.log(run, tags=_end_tags(row))
+        points = [Point(key=k, step=step, value=v, at=now) for k, v in _final(row).items()]
+        self._log_new(run, points, _end_tags(row))
         self._tracking.set_status(run, TRIAL_STATUS.get(row.state, "FAILED"), at=now)
         self._children.pop((row.sweep, row.number), None)
         self._held.pop(run, None)
@@ -106,7 +103,7 @@ class Runs:
         """Don't try this state of this sweep again."""
         self._states[sweep.id] = sweep.state
 
-    def _log_new(self, run: str, points: Iterable[Point]) -> None:
+    def _log_new(self, run: str, points: Iterable[Point], tags: Mapping[str, str]) -> None:
         held = self._held.get(run)
         if held is None:
             held = self._held[run] = self._tracking.steps(run)
@@ -115,7 +112,7 @@ class Runs:
             if point.step not in held.get(point.key, ()):
                 new.setdefault((point.key, point.step), point)
         try:
-            self._tracking.log(run, points=new.values())
+            self._tracking.log(run, points=new.values(), tags=tags)
         except Exception:
             self._held.pop(run, None)  # what of it was stored is asked for before the next try
             raise
@@ -168,21 +165,33 @@ class Runs:
         known = self._children.get((sweep.id, number))
         if known is not None:
             return known
-        row = row or self._trial(sweep.id, number)
+        row = row or self._journal.trial(sweep.id, number)
         if row is not None and row.run is not None and self._tracking.exists(row.run):
             run = row.run
         else:
-            run = self._make_child(sweep, number, row.parameters if row else {}, at=at)
+            run = self._open_child(sweep, number, row.parameters if row else {}, at=at)
         self._children[sweep.id, number] = run
         return run
 
-    def _make_child(
+    def _open_child(
         self, sweep: SweepRow, number: int, parameters: dict[str, Scalar], *, at: float
     ) -> str:
+        if sweep.id not in self._found:
+            # Some may be unknown to the journal, as a crash lies between MLflow and it.
+            self._found[sweep.id] = self._tracking.trial_runs(sweep.id, sweep.project)
+        found = self._found[sweep.id]
+        if number not in found or not self._tracking.exists(found[number]):
+            found[number] = run = self._make_child(sweep, number, at=at)
+            self._held[run] = {}
+        self._tracking.log(found[number], params=parameters)
+        self._journal.set_run(sweep.id, number, found[number])
+        return found.pop(number)
+
+    def _make_child(self, sweep: SweepRow, number: int, *, at: float) -> str:
         tags = sweep_tags(sweep)
         if digest := self._data_digest(sweep.id):
             tags["modelyard.data_digest"] = digest
-        run = self._tracking.trial_run(
+        return self._tracking.make_trial_run(
             sweep=sweep.id,
             number=number,
             project=sweep.project,
@@ -190,13 +199,6 @@ class Runs:
             tags=tags,
             at=at,
         )
-        self._tracking.log(run, params=parameters)
-        self._journal.set_run(sweep.id, number, run)
-        return run
-
-    def _trial(self, sweep: str, number: int) -> TrialRow | None:
-        rows = (row for row in self._journal.trials(sweep) if row.number == number)
-        return next(rows, None)
 
     def _data_digest(self, sweep: str) -> str | None:
         for row in self._journal.stages(sweep):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from modelyard.contract import Scalar
 from modelyard.registry.library import open_client
@@ -22,10 +23,12 @@ TRIAL = "modelyard.trial"
 KIND = "modelyard.kind"
 PARENT = "mlflow.parentRunId"
 
+T = TypeVar("T")
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-_BATCH = 1000
-_PARAMS = 100
+_METRICS, _ENTRIES = 800, 100
+"""Most metrics, and parameters or tags, of one call: MLflow allows 1000 in all, and 100 of each of
+the latter."""
 _FORBIDDEN = re.compile(r"[^\w\-. /:]")
 _PERMANENT = frozenset({"INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"})
 """MLflow's error codes for what it will refuse again, however often it is tried."""
@@ -109,10 +112,25 @@ class Tracking:
         self, *, sweep: str, name: str, project: str, tags: Mapping[str, str], at: float
     ) -> str:
         """Id of a sweep's parent run, found by its tags or made."""
-        mark = {KIND: "sweep", SWEEP: sweep}
-        return self._find_or_make(project, mark, tags, name=f"{name}-{sweep}", at=at)
+        experiment, mark = self.experiment(project), {KIND: "sweep", SWEEP: sweep}
+        with self._lock:
+            found = self.client.search_runs([experiment], _condition(mark), max_results=1)
+            if found:
+                return str(found[0].info.run_id)
+            return self._make(experiment, mark, tags, name=f"{name}-{sweep}", at=at)
 
-    def trial_run(
+    def trial_runs(self, sweep: str, project: str) -> dict[int, str]:
+        """Ids of the child runs that a sweep has, by their trials' numbers."""
+        experiment, found = self.experiment(project), dict[int, str]()
+        condition, token = _condition({KIND: "trial", SWEEP: sweep}), None
+        while True:
+            page = self.client.search_runs([experiment], condition, page_token=token)
+            found |= {int(run.data.tags[TRIAL]): str(run.info.run_id) for run in page}
+            token = page.token
+            if not token:
+                return found
+
+    def make_trial_run(
         self,
         *,
         sweep: str,
@@ -122,29 +140,23 @@ class Tracking:
         tags: Mapping[str, str],
         at: float,
     ) -> str:
-        """Id of a trial's child run, found by its tags or made."""
+        """Id of a new child run."""
         mark = {KIND: "trial", SWEEP: sweep, TRIAL: str(number), PARENT: parent}
-        return self._find_or_make(project, mark, tags, name=f"trial-{number}", at=at)
+        return self._make(self.experiment(project), mark, tags, name=f"trial-{number}", at=at)
 
-    def _find_or_make(
+    def _make(
         self,
-        project: str,
+        experiment: str,
         mark: Mapping[str, str],
         tags: Mapping[str, str],
         *,
         name: str,
         at: float,
     ) -> str:
-        experiment = self.experiment(project)
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in mark.items())
-        with self._lock:
-            found = self.client.search_runs([experiment], condition, max_results=1)
-            if found:
-                return str(found[0].info.run_id)
-            made = self.client.create_run(
-                experiment, start_time=int(at * 1000), tags={**tags, **mark}, run_name=name
-            )
-            return str(made.info.run_id)
+        made = self.client.create_run(
+            experiment, start_time=int(at * 1000), tags={**tags, **mark}, run_name=name
+        )
+        return str(made.info.run_id)
 
     def exists(self, run: str) -> bool:
         """Whether a run is there and not deleted."""
@@ -180,13 +192,13 @@ class Tracking:
         ]
         entries = [Param(legal(key), str(value)) for key, value in (params or {}).items()]
         marks = [RunTag(key, value) for key, value in (tags or {}).items()]
-        client = self.client
-        for start in range(0, len(entries), _PARAMS):
-            client.log_batch(run, params=entries[start : start + _PARAMS])
-        for start in range(0, len(marks), _PARAMS):
-            client.log_batch(run, tags=marks[start : start + _PARAMS])
-        for start in range(0, len(metrics), _BATCH):
-            client.log_batch(run, metrics=metrics[start : start + _BATCH])
+        parts = (
+            _parts(metrics, _METRICS),
+            _parts(entries, _ENTRIES),
+            _parts(marks, _ENTRIES),
+        )
+        for some in zip_longest(*parts, fillvalue=()):
+            self.client.log_batch(run, *some)
 
     def set_status(self, run: str, status: RunStatus, *, at: float | None = None) -> None:
         """Set a run's status, and its end where it has ended."""
@@ -207,6 +219,15 @@ class Tracking:
             folder: of the run, where it is to lie; None for the uppermost.
         """
         self.client.log_artifact(run, str(file), folder)
+
+
+def _parts(entries: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
+
+
+def _condition(tags: Mapping[str, str]) -> str:
+    """MLflow's search expression for runs with these tags."""
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
 
 
 def legal(key: str) -> str:
