@@ -16,9 +16,10 @@ import httpx
 
 from modelyard.experiment.model import Experiment
 
-FIRST = ("modelyard.trial.launch", "httpcore", "h11")
-"""Enough to prepare data; the rest follows while that runs. httpx imports the other two only when
-its first client is made, which would be in each launch anew, 0.1 s."""
+FIRST = ("modelyard.trial.launch", "httpcore", "h11", "encodings.idna")
+"""Enough to prepare data; the rest follows while that runs. httpx imports two of them only when its
+first client is made, which would be in each launch anew, 0.1 s; the codec comes with Python's first
+connection, some milliseconds more."""
 
 LATER = ("modelyard.train.fit", "modelyard.trial.evaluation", "sklearn.ensemble", "skops.io")
 """What fits need, with what the libraries themselves import only when they are first used."""
