@@ -71,7 +71,7 @@ def open_sweep(experiment: Experiment) -> str:
     with Client.connect(settings) as client:
         sent = send_own_code(experiment, client, settings)
         request = SweepRequest(
-            experiment=meant.to_document(),
+            experiment=meant.to_request(),
             flow_run=str(runtime.flow_run.id),
             tags=tags if sent is None else {**tags, **sent.tags},
             code=None if sent is None else sent.digest,

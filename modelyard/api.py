@@ -79,7 +79,7 @@ class SweepRequest(Wire):
     """Asks for a new sweep, or for the one of this flow run if it exists.
 
     Args:
-        experiment: the whole validated document.
+        experiment: the keys that were written; the server fills in the others.
         owner: of a local run; None for a sweep that outlives its starter.
         flow_run: Prefect's id, None until a flow takes the sweep on.
         tags: lineage known to the client: ``git_commit``, ``git_dirty``, ``user``, ``file``.

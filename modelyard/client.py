@@ -396,7 +396,7 @@ class Client:
         content: dict[str, Any] | None = None,
         **options: Any,
     ) -> Answer:
-        sent = content if body is None else body.model_dump(mode="json")
+        sent = content if body is None else body.model_dump(mode="json", exclude_defaults=True)
         answer = self._connection.send("POST", path, json=sent, **options)
         return model.model_validate_json(answer.content)
 

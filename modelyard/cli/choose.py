@@ -52,34 +52,41 @@ def choose(
         InputError: the sweep to go on with was started from another experiment.
         ServerRefused: it runs already.
     """
-    document = experiment.to_document()
     found = newest(client, experiment.name) if go_on else None
     if found is None:
         request = SweepRequest(
-            experiment=document, owner=owner, tags=dict(tags), notes=notes, code=code
+            experiment=experiment.to_request(), owner=owner, tags=dict(tags), notes=notes, code=code
         )
         return Chosen(view=client.create_sweep(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, document, code)
+    _require_same(client, found, experiment, code)
     view = client.continue_sweep(found.id, owner)
     return Chosen(view=view, earlier_flow_run=found.flow_run)
 
 
-def choose_run(client: Client, request: RunRequest, *, go_on: bool) -> Chosen:
+def choose_run(
+    client: Client,
+    experiment: Experiment,
+    *,
+    tags: Mapping[str, str],
+    code: str | None = None,
+    go_on: bool,
+) -> Chosen:
     """Have the cluster's server begin a run, or go on with the newest of the experiment's name.
 
-    One that runs is the one to follow.
+    One that runs is the one to follow. Arguments as of ``choose``.
 
     Raises:
         InputError: the sweep to go on with was started from another experiment.
     """
-    found = newest(client, request.experiment["name"]) if go_on else None
+    found = newest(client, experiment.name) if go_on else None
     if found is None:
+        request = RunRequest(experiment=experiment.to_request(), tags=dict(tags), code=code)
         return Chosen(view=client.create_run(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, request.experiment, request.code)
+    _require_same(client, found, experiment, code)
     return Chosen(view=client.continue_run(found.id))
 
 
@@ -94,10 +101,11 @@ def newest(client: Client, name: str) -> SweepView | None:
 
 
 def _require_same(
-    client: Client, found: SweepView, document: Mapping[str, Any], code: str | None
+    client: Client, found: SweepView, experiment: Experiment, code: str | None
 ) -> None:
     before = client.document(found.document)
-    changed = differences(before.experiment, document)
+    meant = comparable(experiment.to_document(), before.experiment, experiment.to_request())
+    changed = differences(before.experiment, meant)
     if (before.code or "").rpartition("/")[2] != (code or ""):
         changed.append("the own code that it names")
     if changed:
@@ -105,6 +113,22 @@ def _require_same(
             f"sweep {found.id} was started from another experiment; to go on with it undo "
             f"these changes, or leave out --continue to start a new one: {'; '.join(changed)}"
         )
+
+
+def comparable(whole: Any, before: Any, written: Any) -> Any:
+    """A whole document, without the keys that the earlier one lacks and nobody wrote: the server
+    that filled that one in is older than they are."""
+    if isinstance(whole, dict) and isinstance(before, dict):
+        written = written if isinstance(written, dict) else {}
+        return {
+            key: comparable(value, before.get(key), written.get(key))
+            for key, value in whole.items()
+            if key in before or key in written
+        }
+    if isinstance(whole, list) and isinstance(before, list) and len(whole) == len(before):
+        each = written if isinstance(written, list) else [None] * len(whole)
+        return [comparable(*three) for three in zip(whole, before, each, strict=True)]
+    return whole
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

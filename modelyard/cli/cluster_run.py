@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from modelyard.api import RunRequest
 from modelyard.cli.check import CheckedExperiment, load_checked
 from modelyard.cli.choose import Chosen, choose_run
 from modelyard.cli.cluster import cluster
@@ -86,8 +85,8 @@ def _begin(
         display.say(f"sending {len(checked.code.files)} files of code unless they are there")
         sent = send(checked.code, client.upload)
         tags, code = {**tags, **sent.tags}, sent.digest
-    request = RunRequest(experiment=experiment.to_document(), tags=tags, code=code)
-    return choose_run(client, request, go_on=wanted.go_on), experiment
+    chosen = choose_run(client, experiment, tags=tags, code=code, go_on=wanted.go_on)
+    return chosen, experiment
 
 
 def with_uploaded_source(client: Client, experiment: Experiment, display: Display) -> Experiment:

@@ -282,6 +282,11 @@ class Experiment(Section):
         """The experiment as JSON with every default filled in, by the file's own keys."""
         return self.model_dump(mode="json", by_alias=True)
 
+    def to_request(self) -> dict[str, Any]:
+        """The keys that were written, as JSON: what a server of another version may not know
+        is refused where it is used, and nowhere else."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
 
 def _several(objective: object) -> bool:
     return isinstance(objective, list | tuple) and len(objective) > 1

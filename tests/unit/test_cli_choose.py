@@ -108,6 +108,7 @@ def test_a_new_sweep_is_owned_and_tagged(go_on: bool, wire: Wire) -> None:
     assert asked[-1][0] == "POST /v1/sweeps"
     assert asked[-1][1]["owner"] == OWNER.model_dump()
     assert asked[-1][1]["tags"] == {"user": "me"}
+    assert asked[-1][1]["experiment"] == {"name": "digits", "data": {"source": "sklearn:digits"}}
     assert (result.finished, result.earlier_flow_run) == (False, None)
 
 
@@ -150,6 +151,20 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(wire: Wire) -> 
 
     with pytest.raises(InputError, match=r"budget\.trials: 20 became 30"):
         chosen(wire, go_on=True, experiment=larger)
+
+
+def test_a_key_that_an_older_server_lacks_counts_where_it_is_written(wire: Wire) -> None:
+    """Left out, it is no difference to --continue; written, it is one."""
+    older = EXPERIMENT.to_document()
+    del older["explain"], older["train"]["ema"], older["objective"][0]["goal"]
+    wire.answers[f"GET /v1/documents/{DOCUMENT.digest}"] = (200, {"experiment": older, "store": ""})
+    wire.answers["GET /v1/sweeps/digits"] = (200, view(SweepState.INTERRUPTED))
+    wire.answers["POST /v1/sweeps/abcdefgh/continue"] = (200, view(SweepState.RUNNING))
+
+    assert chosen(wire, go_on=True).view.state is SweepState.RUNNING
+    written = Experiment.model_validate({**EXPERIMENT.to_request(), "train": {"ema": 0.9}})
+    with pytest.raises(InputError, match=r"these changes, .*: train\.ema: None became 0\.9$"):
+        chosen(wire, go_on=True, experiment=written)
 
 
 def test_the_owner_is_renewed_until_it_is_refused(wire: Wire) -> None:

@@ -16,6 +16,7 @@ from modelyard.api import SweepState, SweepView
 from modelyard.cli import main
 from modelyard.cli.check import load_checked
 from modelyard.contract import Document
+from modelyard.experiment.load import experiment_from
 from tests.support.cluster_wire import EXPERIMENT, KEY, SWEEP, ClusterWire, served, view
 
 Said = tuple[int, str, str]
@@ -129,14 +130,14 @@ def test_no_cluster_is_known(
 
 
 def test_a_run_is_submitted_and_followed(wire: ClusterWire, typed: Type, file: Path) -> None:
-    """The server is asked for a run of the whole experiment; the end is that of a run here."""
+    """The server is asked for a run of what the file says; the end is that of a run here."""
     wire.known = False
     code, out, _ = typed("run", str(file), "--json")
 
     sent = wire.bodies["/v1/runs"]
     assert code == 0
     assert json.loads(out)["sweep"]["id"] == SWEEP
-    assert sent["experiment"]["train"] == EXPERIMENT.to_document()["train"]
+    assert experiment_from(sent["experiment"]).train == EXPERIMENT.train
     assert sent["tags"]["file"] == str(file)
     assert not [asked for asked in wire.asked if "/v1/sweeps/" in asked and "POST" in asked]
 

@@ -102,6 +102,7 @@ def test_a_file_with_every_key_is_accepted(tmp_path: Path) -> None:
     experiment = read_experiment(written(tmp_path, EVERY_KEY))
     assert experiment.model_fields_set == set(Experiment.model_fields)
     assert Experiment.model_validate(experiment.to_document()) == experiment
+    assert Experiment.model_validate(experiment.to_request()) == experiment
     assert experiment.search.space is not None
     assert experiment.search.space["momentum"].when == {"optimizer": "sgd"}
 

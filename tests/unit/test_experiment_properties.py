@@ -143,6 +143,7 @@ def test_any_mapping_is_an_experiment_or_its_mistakes(raw: dict[str, Any]) -> No
     with suppress(ExperimentError):
         experiment = experiment_from(raw)
         assert Experiment.model_validate(experiment.to_document()) == experiment
+        assert Experiment.model_validate(experiment.to_request()) == experiment
 
 
 @RELAXED

@@ -91,6 +91,20 @@ def test_a_run_is_a_sweep_that_a_flow_run_leads(tmp_path: Path) -> None:
     served(tmp_path, scenario)
 
 
+def test_what_is_left_out_is_filled_in(tmp_path: Path) -> None:
+    """The keys that were written make the same document, by its digest, as the whole experiment."""
+    written = {"name": "iris", "data": {"source": "sklearn:iris"}, "model": "mlp"}
+
+    async def scenario(http: httpx.AsyncClient, core: Core, _: PrefectWire) -> None:
+        of_keys = await post(http, "/v1/runs", {"experiment": written})
+        of_whole = await post(http, "/v1/runs", {"experiment": experiment()})
+
+        assert core.journal.sweep(of_keys.id).experiment == experiment()
+        assert of_keys.document == of_whole.document
+
+    served(tmp_path, scenario)
+
+
 def test_mistakes_are_told_and_nothing_is_made(tmp_path: Path) -> None:
     """A run's experiment is checked as a sweep's is."""
 
