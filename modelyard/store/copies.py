@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from modelyard.errors import DigestMismatch, ModelyardError
 from modelyard.store import manifest as manifests
-from modelyard.store.disk import write_small, writing
+from modelyard.store.disk import UNTOUCHED, write_small, writing
 from modelyard.store.manifest import MANIFEST, Entry, Manifest, manifest_bytes
 
 TRIES = 8
@@ -41,10 +41,12 @@ class Copies:
     Args:
         folder: made when it is needed. Made in the system's temporary folder when None, and
             then gone with this object.
+        note: said where the folder can't be written; see ``disk.writing``.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, note: str = UNTOUCHED) -> None:
         self._given = folder
+        self._note = note
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._making = threading.Lock()
 
@@ -65,7 +67,7 @@ class Copies:
         """
         folder = self._folder()
         name = blake3(manifest_bytes(manifest)).hexdigest()[:32]
-        with writing(folder):
+        with writing(folder, note=self._note):
             folder.mkdir(parents=True, exist_ok=True)
             if not verify:
                 target = Path(tempfile.mkdtemp(prefix=".unverified-", dir=folder))

@@ -11,10 +11,15 @@ from pathlib import Path
 
 from modelyard.errors import ModelyardError
 
+UNTOUCHED = "What was committed before is untouched"
+
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
+def writing(target: Path, *, note: str = UNTOUCHED) -> Iterator[None]:
     """Say a failed write below ``target`` in the user's words.
+
+    Args:
+        note: what else to know of it, a sentence without its full stop.
 
     Raises:
         ModelyardError: in place of any OSError.
@@ -32,9 +37,7 @@ def writing(target: Path) -> Iterator[None]:
         full = error.errno is None and "written" in str(error)
         code = errno.ENOSPC if full else error.errno or 0
         reason = reasons.get(code) or error.strerror or str(error)
-        raise ModelyardError(
-            f"{target} can't be written: {reason}. What was committed before is untouched"
-        ) from error
+        raise ModelyardError(f"{target} can't be written: {reason}. {note}") from error
 
 
 def write_small(path: Path, content: bytes) -> None:

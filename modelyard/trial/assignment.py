@@ -24,7 +24,7 @@ class Assignment:
         server: the intake's base URL, without a slash at the end.
         token: the sweep's token, None where the server asks for none. Never printed.
         scratch: folder of this launch's own; exists.
-        cache: folder that launches of one node share; within ``scratch`` where there is none.
+        cache: folder that launches of one node share; None where there is none.
         termination: file for the last message, None where nobody reads one.
     """
 
@@ -32,7 +32,7 @@ class Assignment:
     server: str
     token: str | None
     scratch: Path
-    cache: Path
+    cache: Path | None
     termination: Path | None
 
 
@@ -55,13 +55,13 @@ def read_assignment(environ: Mapping[str, str]) -> Assignment:
         wrong.append(f"{Variable.SCRATCH} is not set; it must name a folder to write to")
     if wrong or spec is None:
         raise InputError("This launch can't start: " + "; ".join(wrong))
-    termination = environ.get(Variable.TERMINATION)
+    cache, termination = environ.get(Variable.CACHE), environ.get(Variable.TERMINATION)
     return Assignment(
         spec=spec,
         server=server,
         token=environ.get(Variable.TOKEN) or None,
         scratch=_folder(Path(scratch)),
-        cache=Path(environ.get(Variable.CACHE) or Path(scratch) / "shared"),
+        cache=Path(cache) if cache else None,
         termination=Path(termination) if termination else None,
     )
 

@@ -43,6 +43,11 @@ PARTS_AT_ONCE = 4
 SHARED = ("data", "uploads")
 """Folders below the base whose content many launches of a node want."""
 
+CACHE_NOTE = (
+    "It is the volume that MODELYARD_KUBERNETES_CACHE_VOLUME gives to every pod, and group 10001 "
+    "must be able to write to it"
+)
+
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -53,7 +58,7 @@ class RemoteStore:
         intake: of the launch.
         key: the launch.
         base: base URI of the installation's artifacts.
-        cache: folder for copies that the launches of a node share.
+        cache: folder for copies that the launches of a node share; None keeps all for itself.
         scratch: folder for the launch's own copies.
         patience_seconds: how long server and bucket may be away.
 
@@ -69,14 +74,15 @@ class RemoteStore:
         intake: Intake,
         key: LaunchKey,
         base: str,
-        cache: Path,
+        cache: Path | None,
         scratch: Path,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._intake = intake
         self._key = key
         self._shared = tuple(join(base, name) + "/" for name in SHARED)
-        self._cache, self._own = Copies(cache), Copies(scratch)
+        self._own = Copies(scratch)
+        self._cache = self._own if cache is None else Copies(cache, note=CACHE_NOTE)
         self._patience = patience_seconds
         self._transfers = Transfers(patience_seconds=patience_seconds)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from modelyard.contract import LaunchKey
+from modelyard.errors import ModelyardError
 from modelyard.settings import Settings
 from modelyard.store.place import place_of
 from modelyard.store.s3 import S3
+from modelyard.store.s3_store import S3Store
 from modelyard.store.store import Store, join
 from modelyard.trial.intake import Intake
 from modelyard.trial.remote_store import RemoteStore
-from tests.contract.store_suite import StoreContract
+from tests.contract.store_suite import StoreContract, files
 from tests.support.artifact_server import Served, served
 from tests.support.minio import Minio, running
 from tests.unit.serverkit import add_launch, add_sweep
@@ -77,3 +80,24 @@ class TestRemoteStore(StoreContract):
         else:
             S3().put(place, content)
         shutil.rmtree(self.copies, ignore_errors=True)
+
+    def test_a_cache_that_cannot_be_written_names_its_setting(
+        self, server: Served, key: LaunchKey, tmp_path: Path
+    ) -> None:
+        """Who reads of a folder in a pod learns which setting it comes from."""
+        rows = join(BASE, "data", "rows")
+        S3Store(tmp_path / "copies").commit(files(tmp_path / "new", a=b"one"), rows)
+        with (
+            Intake(server.address, token=None) as intake,
+            closing(
+                RemoteStore(
+                    intake=intake,
+                    key=key,
+                    base=BASE,
+                    cache=tmp_path / "new" / "a",
+                    scratch=tmp_path / "scratch",
+                )
+            ) as store,
+            pytest.raises(ModelyardError, match="MODELYARD_KUBERNETES_CACHE_VOLUME"),
+        ):
+            store.fetch(rows)
