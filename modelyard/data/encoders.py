@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.data.rows import Column
+from modelyard.data.rows import Column, Part, Rows
 
 MOST_CATEGORIES = 50
 """Categories of a column with a feature of their own; the rarer ones share one."""
@@ -19,7 +20,8 @@ MOST_IDS = 100_000
 UNSEEN, MISSING_ID, FIRST_ID = 0, 1, 2
 """Ids that are no category, and that of the most frequent one."""
 
-IMAGES_AT_ONCE = 4096
+VALUES_AT_ONCE = 1 << 22
+"""Of images that are fitted to: 32 MB as float64."""
 
 LARGEST = float(np.finfo(np.float32).max)
 """A number served may be so far out that float32 would make it infinite."""
@@ -193,18 +195,26 @@ class ImageEncoder(Encoder):
     scale: tuple[float, ...]
 
     @classmethod
-    def fit(cls, images: NDArray[Any]) -> ImageEncoder:
-        """Mean and scale of each channel, in two passes over (n, H, W, C)."""
-        pixels = images.shape[0] * images.shape[1] * images.shape[2]
-        parts = [images[i : i + IMAGES_AT_ONCE] for i in range(0, len(images), IMAGES_AT_ONCE)]
+    def fit(cls, rows: Rows | Part) -> ImageEncoder:
+        """Mean and scale of each channel, in two passes over (n, H, W, C), a block at a time."""
         axes = (0, 1, 2)
-        mean = sum(part.sum(axis=axes, dtype=np.float64) for part in parts) / pixels
-        squares = sum(((part.astype(np.float64) - mean) ** 2).sum(axis=axes) for part in parts)
-        constant = images.min(axis=axes) == images.max(axis=axes)
+        shape = _images(rows, slice(0, 1)).shape[1:]
+        size = max(1, VALUES_AT_ONCE // math.prod(shape))
+        blocks = [slice(start, start + size) for start in range(0, len(rows), size)]
+        pixels = len(rows) * shape[0] * shape[1]
+        total = np.zeros(shape[2])
+        low, high = np.full(shape[2], np.inf), np.full(shape[2], -np.inf)
+        for block in blocks:
+            images = _images(rows, block)
+            total += images.sum(axis=axes, dtype=np.float64)
+            low = np.minimum(low, images.min(axis=axes))
+            high = np.maximum(high, images.max(axis=axes))
+        mean = total / pixels
+        squares = sum(((_images(rows, block) - mean) ** 2).sum(axis=axes) for block in blocks)
         return cls(
-            shape=(images.shape[1], images.shape[2], images.shape[3]),
+            shape=(shape[0], shape[1], shape[2]),
             mean=tuple(mean.tolist()),
-            scale=tuple(np.where(constant, 1.0, np.sqrt(squares / pixels)).tolist()),
+            scale=tuple(np.where(low == high, 1.0, np.sqrt(squares / pixels)).tolist()),
         )
 
     def transform(self, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -216,6 +226,12 @@ class ImageEncoder(Encoder):
         np.subtract(channels_first, mean, out=out, casting="same_kind")
         np.divide(out, scale, out=out)
         return out
+
+
+def _images(rows: Rows | Part, wanted: slice) -> NDArray[Any]:
+    images = rows.take(wanted).images
+    assert images is not None
+    return images
 
 
 def _standard(values: NDArray[np.float64]) -> tuple[float, float]:

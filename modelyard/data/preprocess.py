@@ -18,7 +18,7 @@ from modelyard.data.encoders import (
     NumberEncoder,
 )
 from modelyard.data.payload import images_of, rows_of, texts_of
-from modelyard.data.rows import Rows
+from modelyard.data.rows import Part, Rows
 from modelyard.data.tokens import LENGTH, WORDS, TextEncoder
 
 ColumnEncoder: TypeAlias = Annotated[NumberEncoder | CategoryEncoder, Field(discriminator="kind")]
@@ -47,7 +47,7 @@ class Preprocessor(Encoder):
     @classmethod
     def fit(
         cls,
-        rows: Rows,
+        rows: Rows | Part,
         card: DataCard,
         *,
         words: int = WORDS,
@@ -57,7 +57,7 @@ class Preprocessor(Encoder):
         """Fit to the rows of the training part, and to no others.
 
         Args:
-            rows: of the training part.
+            rows: of the training part; of images a block is read at a time, of tables a column.
             card: of the data.
             words: of texts, most words with an id of their own.
             length: of texts, most tokens that are read.
@@ -65,15 +65,16 @@ class Preprocessor(Encoder):
                 ids, for a network that embeds them. None: one-hot all.
         """
         ignored = (*card.ignored, card.target)
-        if rows.texts is not None:
-            encoder = TextEncoder.fit(rows.texts, words=words, length=length)
-            return cls(text=encoder, ignored=ignored)
-        if rows.images is not None:
-            return cls(images=ImageEncoder.fit(rows.images), ignored=ignored)
+        if card.kind == "text":
+            texts = rows.take(slice(None)).texts
+            assert texts is not None
+            return cls(text=TextEncoder.fit(texts, words=words, length=length), ignored=ignored)
+        if card.kind == "image":
+            return cls(images=ImageEncoder.fit(rows), ignored=ignored)
         columns = tuple(
-            NumberEncoder.fit(column.name, rows.columns[column.name])
+            NumberEncoder.fit(column.name, rows.column(column.name))
             if column.type == "number"
-            else CategoryEncoder.fit(column.name, rows.columns[column.name], one_hot)
+            else CategoryEncoder.fit(column.name, rows.column(column.name), one_hot)
             for column in card.columns
         )
         return cls(columns=columns, ignored=ignored)

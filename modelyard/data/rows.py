@@ -88,12 +88,41 @@ class Rows:
             texts=None if self.texts is None else self.texts.take(indices),
         )
 
+    def column(self, name: str) -> Column:
+        """One column of a table."""
+        return self.columns[name]
+
     def records(self) -> list[dict[str, Cell]]:
         """One dict a row, as the rows stand in a CSV; for tables and texts."""
         if self.texts is not None:
             return [{self.texts.name: text} for text in self.texts]
         cells = [column.cells() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some rows of mapped files, each read when it is asked for and not kept.
+
+    Args:
+        source: views of the files.
+        places: (n,) which of their rows, in order; None for all.
+    """
+
+    source: Rows
+    places: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.source) if self.places is None else len(self.places)
+
+    def take(self, indices: NDArray[Any] | slice) -> Rows:
+        """The rows at ``indices`` of the part; only they are read."""
+        return self.source.take(indices if self.places is None else self.places[indices])
+
+    def column(self, name: str) -> Column:
+        """One column of a table; no other is read."""
+        whole = self.source.columns[name]
+        return whole if self.places is None else whole.take(self.places)
 
 
 def iso_date(days: float) -> str:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
-from modelyard.data.rows import Column, Rows
+from modelyard.data.rows import Column, Part, Rows
 from modelyard.data.split import Folds, Indices, Parts, learnt_in, sample
 from modelyard.data.texts import Texts
 from modelyard.errors import DigestMismatch
@@ -138,8 +138,15 @@ class Snapshot:
         }
 
     def rows(self, split: SplitName) -> Rows:
-        """The rows of a part."""
+        """The rows of a part: views, but of a fold or a sample copies in memory."""
         return self._all.take(self._places[split])
+
+    def part(self, split: SplitName) -> Part:
+        """The rows of a part, of folds and samples too, to be read as they are needed."""
+        places = self._places[split]
+        if isinstance(places, slice):
+            return Part(source=self._all.take(places))
+        return Part(source=self._all, places=places)
 
     def target(self, split: SplitName) -> NDArray[Any]:
         """(n,) int64 class index, or float64."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
+
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import SplitName
 from modelyard.errors import InputError
@@ -16,7 +18,7 @@ from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.finetuning import Start
 from modelyard.train.job import FitJob, FitOutcome
-from modelyard.train.loading import Loader
+from modelyard.train.loading import Loader, whole
 from modelyard.train.network import NetworkFit
 from modelyard.train.observers.observed import (
     Fitted,
@@ -63,7 +65,7 @@ def _family(job: FitJob) -> Family:
 
 
 def _preprocessor(job: FitJob, family: Family, recipe: Recipe) -> Preprocessor:
-    rows, card = job.snapshot.rows("train"), job.snapshot.card
+    card = job.snapshot.card
     if job.weights is not None and (known := job.weights.preprocessor_for(card)) is not None:
         packed = job.weights.parameters_for(family.name)
         if odd := [n for n in family.encoding if recipe.parameters[n] != packed.get(n)]:
@@ -73,7 +75,7 @@ def _preprocessor(job: FitJob, family: Family, recipe: Recipe) -> Preprocessor:
             )
         return known
     limits = {name: cast(int, recipe.parameters[name]) for name in family.encoding}
-    return Preprocessor.fit(rows, card, **limits)
+    return Preprocessor.fit(job.snapshot.part("train"), card, **limits)
 
 
 def _start(job: FitJob) -> Start | None:
@@ -85,7 +87,8 @@ def _start(job: FitJob) -> Start | None:
 
 
 def _examples(job: FitJob, preprocessor: Preprocessor, split: SplitName) -> tuple[Array, Array]:
-    return preprocessor.transform(job.snapshot.rows(split)), job.snapshot.target(split)
+    features = whole(job.snapshot.part(split), preprocessor, torch.device("cpu"))
+    return features.numpy(), job.snapshot.target(split)
 
 
 def _fit_network(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import torch
 
 from modelyard.data.preprocess import Preprocessor
+from modelyard.data.rows import Part
 from modelyard.data.snapshot import Snapshot, SplitName
 from modelyard.experiment.training import Train
 from modelyard.models.network import PREDICT_BATCH, Scale, features_tensor
@@ -43,7 +45,7 @@ class Loader:
     @cached_property
     def inputs(self) -> tuple[int, ...]:
         """Shape of one preprocessed example."""
-        one = self.preprocessor.transform(self.snapshot.rows("train").take(slice(0, 1)))
+        one = self.preprocessor.transform(self.snapshot.part("train").take(slice(0, 1)))
         return tuple(one.shape[1:])
 
     @cached_property
@@ -57,7 +59,7 @@ class Loader:
             return self.train.resident
         on_gpu = self.device.type == "cuda"
         there = torch.cuda.mem_get_info(self.device)[0] if on_gpu else self.memory_bytes
-        rows = sum(len(self.snapshot.target(name)) for name in ("train", "validation"))
+        rows = sum(len(self.snapshot.part(name)) for name in ("train", "validation"))
         return rows * math.prod(self.inputs) * 4 <= RESIDENT_SHARE * there
 
     def load(self, name: SplitName) -> Split:
@@ -65,25 +67,32 @@ class Loader:
         truth = self.snapshot.target(name)
         target = target_tensor(truth, self.scale).to(self.device)
         if self.resident:
-            return Resident(features=self._whole(name), target=target, truth=truth)
+            features = whole(self.snapshot.part(name), self.preprocessor, self.device)
+            return Resident(features=features, target=target, truth=truth)
         return Streamed(
-            self.snapshot.rows(name),
+            self.snapshot.part(name),
             self.preprocessor.transform,
             target=target,
             truth=truth,
             workers=self.train.loader_workers,
         )
 
-    def _whole(self, name: SplitName) -> torch.Tensor:
-        """All features, some rows at a time, so that beside them little memory is taken."""
-        rows = self.snapshot.rows(name)
-        whole: torch.Tensor | None = None
-        for start in range(0, len(rows), PREDICT_BATCH):
-            end = start + PREDICT_BATCH
-            part = features_tensor(self.preprocessor.transform(rows.take(slice(start, end))))
-            if whole is None:
-                shape = (len(rows), *part.shape[1:])
-                whole = torch.empty(shape, dtype=part.dtype, device=self.device)
-            whole[start:end] = part
-        assert whole is not None, f"the snapshot's {name} split has no rows"
-        return whole
+
+def whole(part: Part, preprocessor: Preprocessor, device: torch.device) -> torch.Tensor:
+    """All features on a device, some rows at a time, so that beside them little memory is taken.
+
+    Args:
+        part: of the snapshot; not empty.
+        preprocessor: fitted.
+        device: where to.
+    """
+    starts = range(0, len(part), PREDICT_BATCH)
+    blocks = (
+        features_tensor(preprocessor.transform(part.take(slice(start, start + PREDICT_BATCH))))
+        for start in starts
+    )
+    first = next(blocks)
+    found = torch.empty((len(part), *first.shape[1:]), dtype=first.dtype, device=device)
+    for start, block in zip(starts, chain([first], blocks), strict=True):
+        found[start : start + PREDICT_BATCH] = block
+    return found

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import torch
 
-from modelyard.data.rows import Rows
+from modelyard.data.rows import Part, Rows
 from modelyard.models.estimator import Array
 from modelyard.models.network import PREDICT_BATCH, features_tensor
 from modelyard.train.tensors import Batch
@@ -30,7 +30,7 @@ class Streamed:
     so a fit comes to the very numbers that it has with resident data.
 
     Args:
-        rows: raw, of the split.
+        part: raw rows of the split.
         transform: preprocesses them.
         target, truth: see ``Split``.
         workers: threads.
@@ -38,14 +38,14 @@ class Streamed:
 
     def __init__(
         self,
-        rows: Rows,
+        part: Part,
         transform: Callable[[Rows], Array],
         *,
         target: torch.Tensor,
         truth: Array,
         workers: int,
     ) -> None:
-        self._rows = rows
+        self._part = part
         self._transform = transform
         self.target = target
         self.truth = truth
@@ -95,6 +95,6 @@ class Streamed:
             return
 
     def _read(self, wanted: Wanted) -> torch.Tensor:
-        features = features_tensor(self._transform(self._rows.take(wanted)))
+        features = features_tensor(self._transform(self._part.take(wanted)))
         # From pinned memory a GPU fetches while the loop goes on.
         return features.pin_memory() if self.target.is_cuda else features

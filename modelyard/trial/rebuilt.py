@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.code.errors import OwnCodeError
-from modelyard.data.rows import Rows
+from modelyard.data.rows import Part
 from modelyard.models.packed import load
 from modelyard.train.job import FitOutcome
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-3
 """A GPU that measured and the CPU that answers differ by less; what was lost shows as more."""
 
 
-def check_rebuilt(folder: Path, fitted: FitOutcome, rows: Rows) -> None:
+def check_rebuilt(folder: Path, fitted: FitOutcome, rows: Part) -> None:
     """Load a packed model and let it answer some rows beside the one that was fitted.
 
     What a class keeps beside its parameters and buffers isn't saved, and its metrics would be

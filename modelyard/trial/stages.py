@@ -160,7 +160,7 @@ def _fit(work: Work, job: FitJob) -> TrialResult:
     packed = work.scratch / "model"
     fitted.pack(packed)
     if fitted.code is not None:
-        check_rebuilt(packed, fitted, snapshot.rows("validation"))
+        check_rebuilt(packed, fitted, snapshot.part("validation"))
     write(fitted.observed.kept, work.scratch / "numbers")
     return TrialResult(
         metrics=fitted.metrics,

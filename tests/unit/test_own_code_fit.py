@@ -176,7 +176,7 @@ def test_a_model_that_loses_what_it_is_on_the_way_is_refused(
     images: Snapshot, tmp_path: Path
 ) -> None:
     """What is kept as a plain attribute isn't saved, so the metrics would be another model's."""
-    rows = images.rows("validation")
+    rows = images.part("validation")
     forgetful = NET.replace("self.head =", "self.noise = torch.randn(1) * 9\n        self.head =")
     files = {**FILES, "my_net.py": "import torch\n" + forgetful.replace("* SCALE", "* self.noise")}
     lost = fitted(images, tmp_path / "lost", files, epochs=1)
