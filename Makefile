@@ -54,7 +54,7 @@ images:
 	    -t $(IMAGE_PREFIX)modelyard-$$image:$(IMAGE_TAG) . || exit; \
 	done
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.dev
@@ -79,4 +79,9 @@ $(VENV)/.flow: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.flow
 	@echo "Installing what the tests need …"
 	@$(PIP) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt $(VENV)/.dev
+	@echo "Installing the peers of the benchmarks …"
+	@$(PIP) -e ".[bench]" || echo "Not all of them can be: their figures will be missing."
 	@touch $@

@@ -7,23 +7,16 @@ as the board does. Both read the machine's one monotonic clock.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.served import serving
 from bench.table import Row
-from modelyard.api import SweepRequest
 from modelyard.client import Client
-from modelyard.contract import Document, LaunchKey, Metrics, Stage, TrialSpec
-from modelyard.experiment.load import experiment_from
-from modelyard.journal.journal import Journal
-from modelyard.journal.migrate import migrate
-from modelyard.local import services
-from modelyard.local.ports import free_port
-from modelyard.settings import Paths
+from modelyard.contract import LaunchKey, Metrics
 from modelyard.trial.intake import Intake
 from modelyard.trial.poster import Poster
 from modelyard.trial.spool import Spool
@@ -68,42 +61,12 @@ def latencies(address: str, scratch: Path) -> list[float]:
     return sorted(found)
 
 
-def _open_launch(paths: Paths) -> None:
-    """A sweep with one launch that may post, in a journal that the server then takes over."""
-    services.prepare_home(paths)
-    url = f"sqlite:///{paths.journal}"
-    migrate(url)
-    journal = Journal.open(url, lease_seconds=10)
-    journal.acquire("")
-    experiment = experiment_from({"name": "latency", "data": {"source": "sklearn:iris"}})
-    document = Document(experiment=experiment.to_document(), store=paths.artifacts.as_uri())
-    journal.create_sweep(KEY.sweep, SweepRequest(experiment=document.experiment), document)
-    journal.commit_launch(TrialSpec(key=KEY, stage=Stage.TRIAL, document=document.digest))
-    journal.release()
-    journal.close()
-
-
 def rows() -> list[Row]:
     """The figures of this module."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Paths(Path(folder) / "home")
-        _open_launch(paths)
-        address = f"http://127.0.0.1:{free_port()}"
-        argv = ("--home", str(paths.home), "--port", address.rpartition(":")[2])
-        service = services.start(
-            "server",
-            [sys.executable, "-P", "-m", "modelyard.server", *argv],
-            env=dict(os.environ),
-            address=address,
-            run=None,
-            paths=paths,
-        )
-        try:
-            services.wait_ready(f"{address}/readyz", 90, service=service)
-            _settle(paths)
-            found = latencies(address, Path(folder))
-        finally:
-            services.stop_all(paths)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with serving(folder / "home", [KEY]) as address:
+            found = latencies(address, folder)
     median, high = (found[int(len(found) * share)] * 1000 for share in (0.5, 0.99))
     return [
         Row(
@@ -114,14 +77,6 @@ def rows() -> list[Row]:
             note=f"{EVENTS} events, all of them delivered once and in order",
         )
     ]
-
-
-def _settle(paths: Paths) -> None:
-    """Wait until the server's own start is over: MLflow's store is made in its recorder."""
-    deadline = time.monotonic() + 60
-    while not paths.mlflow.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(5)
 
 
 if __name__ == "__main__":

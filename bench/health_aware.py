@@ -20,15 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.fits import Silent, prepared
 from bench.scatter import Point, scatter
 from bench.table import Row
-from bench.training_loop import Silent
 from modelyard.contract import Scalar
-from modelyard.data.prepare import prepare
-from modelyard.data.snapshot import open_snapshot
 from modelyard.experiment.model import Experiment
 from modelyard.health.scores import HEALTH, total
-from modelyard.store.store import store_for
 from modelyard.train.fit import FitJob, fit
 
 PICTURE = Path(__file__).parents[1] / "docs" / "health.svg"
@@ -104,17 +101,7 @@ def _trials(seed: int) -> list[Trial]:
     generator = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = (folder / "store").as_uri()
-        store = store_for(base)
-        prepared = prepare(
-            EXPERIMENT.data,
-            seed=seed,
-            base=folder,
-            store=store,
-            store_base=base,
-            scratch=folder,
-        )
-        snapshot = open_snapshot(store.fetch(prepared.uri))
+        snapshot = prepared(EXPERIMENT.data, seed, folder)
         return [
             _trial(
                 FitJob(

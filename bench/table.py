@@ -44,7 +44,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 def machine() -> str:
     """The machine and the versions that the figures hold for, as one sentence."""
-    names = ("torch", "optuna", "prefect", "mlflow", "scikit-learn", "ray")
+    names = ("torch", "optuna", "prefect", "mlflow", "scikit-learn", "lightning", "ray")
     found = []
     for name in names:
         try:
