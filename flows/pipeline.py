@@ -13,7 +13,7 @@ from modelyard.api import SweepRequest, SweepState, SweepView
 from modelyard.client import Client
 from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.places import absolute
+from modelyard.experiment.sources import with_absolute_sources
 from modelyard.flows.own_code import send_own_code
 from modelyard.settings import Settings
 from modelyard.tasks.deploy import deploy
@@ -65,8 +65,9 @@ def pipeline(experiment: Experiment, sweep: str | None = None) -> State[Any]:
 def open_sweep(experiment: Experiment) -> str:
     """The sweep of this flow run; the server makes it only once."""
     settings = Settings()
-    # A cluster's server runs on no folder of ours: it says which sources it can reach.
-    meant = experiment if settings.server else with_absolute_source(experiment)
+    # A path is meant relative to the folder that the flow runs in: where `up` was typed. A
+    # cluster's server runs on no folder of ours: it says which sources it can reach.
+    meant = experiment if settings.server else with_absolute_sources(experiment, Path.cwd())
     tags = {"flow_run_name": str(runtime.flow_run.name)}
     with Client.connect(settings) as client:
         sent = send_own_code(experiment, client, settings)
@@ -77,13 +78,6 @@ def open_sweep(experiment: Experiment) -> str:
             code=None if sent is None else sent.digest,
         )
         return client.patiently(lambda: client.create_sweep(request)).id
-
-
-def with_absolute_source(experiment: Experiment) -> Experiment:
-    """A file is meant relative to the folder that the flow runs in: where ``up`` was typed."""
-    source = absolute(experiment.data.source, Path.cwd())
-    data = experiment.data.model_copy(update={"source": source})
-    return experiment.model_copy(update={"data": data})
 
 
 def look(sweep: str) -> SweepView:

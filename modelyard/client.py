@@ -35,7 +35,7 @@ from modelyard.api import (
     VersionView,
 )
 from modelyard.connection import RETRY_SECONDS, Connection, recorded_address
-from modelyard.contract import Document, Metrics, TrialResult, Wire
+from modelyard.contract import Document, Metrics, PinnedVersion, TrialResult, Wire
 from modelyard.errors import (
     Interrupted,
     ServerUnreachable,
@@ -358,6 +358,18 @@ class Client:
         """The registered versions of a model, newest first."""
         answer = self._connection.send("GET", f"/v1/models/{name}")
         return [VersionView.model_validate(row) for row in answer.json()]
+
+    def weights(self, source: str, family: str) -> PinnedVersion:
+        """The version that a source of weights means now, in an experiment of a family.
+
+        Args:
+            source: ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
+            family: its name, or ``auto``.
+
+        Raises:
+            ExperimentError: there is no such version, or no network could start from it.
+        """
+        return self._get("/v1/weights", PinnedVersion, {"source": source, "family": family})
 
     def rollback(self, name: str) -> ServingView:
         """Serve the version that was champion before."""

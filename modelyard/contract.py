@@ -120,6 +120,23 @@ class TrialSpec(Wire):
         return digest_of(self.model_dump(mode="json"))
 
 
+class PinnedVersion(Wire):
+    """The registered version that a sweep's networks start from, as it was when the sweep was
+    made: an alias may move, and what goes on later starts from the same.
+
+    Args:
+        version: ``models:/NAME/VERSION``.
+        uri: of the committed folder with its packed model.
+        digest: of the BLAKE3 of each of its files.
+        family: of its model; None where that wasn't noted when it was registered.
+    """
+
+    version: str
+    uri: str
+    digest: str
+    family: str | None = None
+
+
 class Document(Wire):
     """What all launches of a sweep share; fetched once by digest.
 
@@ -127,16 +144,20 @@ class Document(Wire):
         experiment: the validated experiment, every default filled in.
         store: base URI under which this sweep's artifacts lie.
         code: URI of the committed folder with the user's own code, None without such.
+        weights: the version that the experiment's weights are of, None where they are of none.
     """
 
     experiment: dict[str, Any]
     store: str
     code: str | None = None
+    weights: PinnedVersion | None = None
 
     @property
     def digest(self) -> str:
         """BLAKE3 of the document's canonical JSON, 64 hexadecimal digits."""
-        return digest_of(self.model_dump(mode="json"))
+        # Without weights it is what it was before there were such: older sweeps go on.
+        without = {"weights"} if self.weights is None else None
+        return digest_of(self.model_dump(mode="json", exclude=without))
 
 
 class Started(Wire):

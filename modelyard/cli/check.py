@@ -12,7 +12,7 @@ from modelyard.cli.catalogue import look
 from modelyard.cli.own_code import look_at_code
 from modelyard.cli.sources import goes_to_cluster, is_elsewhere
 from modelyard.cli.views import CheckView
-from modelyard.cli.weights import look_at_weights, with_absolute_weights
+from modelyard.cli.weights import look_at_weights
 from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
 from modelyard.errors import ExperimentError
@@ -23,6 +23,7 @@ from modelyard.experiment.model import Experiment, Gate
 from modelyard.experiment.places import absolute
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
+from modelyard.experiment.sources import with_absolute_sources
 from modelyard.experiment.space import effective_space, grid_cells
 from modelyard.experiment.unread import unread_note
 from modelyard.experiment.void import void_note
@@ -105,6 +106,7 @@ def load_checked(
     own = look_at_code(experiment, base, loaded.source.values, no_code)
     raw = loaded.source.values
     seen = look(experiment, base, at_data=not (unusable or elsewhere), own=own.family, raw=raw)
+    weights = look_at_weights(experiment, base, raw, on_cluster=on_cluster)
     plugins = {mistake.path for mistake in seen.of_plugins}
     found = [m for m in check(experiment, seen.catalogue, raw) if m.path not in plugins]
     found += seen.of_plugins
@@ -113,14 +115,15 @@ def load_checked(
         [
             *found,
             *own.mistakes,
-            *look_at_weights(experiment, base, loaded.source.values),
+            *weights.mistakes,
             *(m for m in seen.mistakes if m.path not in told),
         ]
     )
     if mistakes or (seen.card is None and not elsewhere):
         raise ExperimentError(loaded.source.name, mistakes)
     checked = _checked(file, experiment, seen.card, seen.catalogue, on_cluster=on_cluster)
-    return replace(checked, code=own.folder)
+    notes = checked.notes if weights.note is None else (*checked.notes, weights.note)
+    return replace(checked, code=own.folder, notes=notes)
 
 
 def _checked(
@@ -136,12 +139,7 @@ def _checked(
     known = catalogue.family is not None or experiment.search.space is not None
     search = experiment.search.model_copy(update={"space": space if known else None})
     path = Path(os.path.abspath(file))
-    data = experiment.data.model_copy(
-        update={"source": absolute(experiment.data.source, path.parent)}
-    )
-    whole = with_absolute_weights(
-        experiment.model_copy(update={"search": search, "data": data}), path.parent
-    )
+    whole = with_absolute_sources(experiment.model_copy(update={"search": search}), path.parent)
     trials, notes = _trials(whole, space)
     random = drawn_at_random(search.sampler.name, space)
     if random:

@@ -1,77 +1,121 @@
-"""Weights to start from as the command line sees them: looked at, made absolute, sent."""
+"""Weights to start from as the command line sees them: looked at, asked for, sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modelyard.cli.cluster import cluster
 from modelyard.cli.display import Display
 from modelyard.client import Client
-from modelyard.errors import InputError, Mistake
+from modelyard.errors import (
+    ExperimentError,
+    InputError,
+    Mistake,
+    ModelyardError,
+    ServerUnreachable,
+)
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.places import UPLOADED, absolute, is_mounted, is_path
+from modelyard.experiment.places import UPLOADED, absolute
+from modelyard.experiment.sources import has_weights_at_path, with_weights_from
 from modelyard.experiment.weights import is_version
 from modelyard.experiment.written import wanted
+from modelyard.local import services
+from modelyard.models.packed import DESCRIPTION, describe
 from modelyard.models.pretrained import open_pretrained
+from modelyard.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenWeights:
+    """What a look at the weights of an experiment brought.
+
+    Args:
+        mistakes: why they can't be started from.
+        note: which version they are, or that only the run's start can tell; None for files.
+    """
+
+    mistakes: tuple[Mistake, ...] = ()
+    note: str | None = None
 
 
 def look_at_weights(
-    experiment: Experiment, base: Path, raw: Mapping[str, Any]
-) -> tuple[Mistake, ...]:
-    """What is wrong with the weights that an experiment names; () without any.
+    experiment: Experiment, base: Path, raw: Mapping[str, Any], *, on_cluster: bool
+) -> SeenWeights:
+    """What is to be said of the weights that an experiment names.
 
     Args:
         experiment: validated, or the sound part of a file.
         base: folder that a relative path starts from.
         raw: the file's keys and values, so that paths are the user's.
+        on_cluster: it is to run there, where another registry is.
     """
     weights = experiment.model.weights
-    if weights is None or not _is_here(weights.source, experiment):
-        return ()
-    try:
-        open_pretrained(Path(absolute(weights.source, base)), weights.source)
-    except InputError as error:
-        found = wanted(raw, ("model", "weights", "source"))
-        return (Mistake(path=found.dotted, message=str(error), value=weights.source),)
-    return ()
-
-
-def with_absolute_weights(experiment: Experiment, base: Path) -> Experiment:
-    """The experiment with the path of its weights starting at the root."""
-    weights = experiment.model.weights
-    if weights is None or is_version(weights.source):
-        return experiment
-    return _with_source(experiment, absolute(weights.source, base))
+    if weights is None:
+        return SeenWeights()
+    place = wanted(raw, ("model", "weights", "source")).dotted
+    if is_version(weights.source):
+        seen = _ask_for(weights.source, experiment.model.family, on_cluster=on_cluster)
+        return replace(seen, mistakes=tuple(replace(m, path=place) for m in seen.mistakes))
+    if has_weights_at_path(experiment):
+        try:
+            open_pretrained(Path(absolute(weights.source, base)), weights.source)
+        except InputError as error:
+            mistake = Mistake(path=place, message=str(error), value=weights.source)
+            return SeenWeights(mistakes=(mistake,))
+    return SeenWeights()
 
 
 def with_uploaded_weights(client: Client, experiment: Experiment, display: Display) -> Experiment:
-    """The experiment with its weights in the server's store, where they are a file of this machine.
+    """The experiment with its weights in the server's store, where they lie on this machine.
 
-    Raises:
-        InputError: they are the folder of a packed model.
+    Of a packed model's folder its description travels and the tensors that it names by digest:
+    what is there already isn't sent again.
     """
     weights = experiment.model.weights
-    if weights is None or not _is_here(weights.source, experiment):
+    if weights is None or not has_weights_at_path(experiment):
         return experiment
     path = Path(weights.source)
-    if path.is_dir():
-        raise InputError(
-            f"model.weights: {path} is a folder, and folders aren't uploaded; put it on a volume "
-            "that the cluster mounts (resources.volumes) and give its path there, or name the "
-            "weights.safetensors in it"
-        )
-    display.say(f"sending {path.name} ({path.stat().st_size:,} bytes) unless it is there")
-    return _with_source(experiment, f"{UPLOADED}{client.upload(path, path.name)}/{path.name}")
+    if not path.is_dir():
+        return with_weights_from(experiment, _sent(client, path, path.name, display))
+    _sent(client, path / describe(path).file, path.name, display)
+    name = f"{path.name}/{DESCRIPTION}"
+    return with_weights_from(experiment, _sent(client, path / DESCRIPTION, name, display))
 
 
-def _is_here(source: str, experiment: Experiment) -> bool:
-    volumes = experiment.resources.volumes
-    return is_path(source) and not is_version(source) and not is_mounted(source, volumes)
+def _sent(client: Client, file: Path, name: str, display: Display) -> str:
+    """A file's source once it is in the server's store."""
+    display.say(f"sending {file.name} ({file.stat().st_size:,} bytes) unless it is there")
+    return f"{UPLOADED}{client.upload(file, file.name)}/{name}"
 
 
-def _with_source(experiment: Experiment, source: str) -> Experiment:
-    assert experiment.model.weights is not None
-    weights = experiment.model.weights.model_copy(update={"source": source})
-    model = experiment.model.model_copy(update={"weights": weights})
-    return experiment.model_copy(update={"model": model})
+def _ask_for(source: str, family: str, *, on_cluster: bool) -> SeenWeights:
+    try:
+        with _registry(Settings(), on_cluster=on_cluster) as client:
+            found = client.weights(source, family)
+    except ExperimentError as error:
+        return SeenWeights(mistakes=error.mistakes)
+    except ModelyardError as error:
+        return SeenWeights(note=f"{source} is looked up when a run starts: {error}.")
+    return SeenWeights(note=f"Starts from {found.version}, digest {found.digest[:12]}.")
+
+
+@contextmanager
+def _registry(settings: Settings, *, on_cluster: bool) -> Iterator[Client]:
+    """The server that can be asked for versions, where one runs: none is started for a look.
+
+    Raises:
+        ModelyardError: none can be.
+    """
+    if on_cluster:
+        with cluster(settings) as client:
+            yield client
+        return
+    here = settings.embedded()
+    if services.running("server", here.paths) is None:
+        raise ServerUnreachable(f"no Modelyard server runs for {here.paths.home}")
+    with Client.connect(here) as client:
+        yield client

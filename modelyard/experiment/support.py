@@ -14,7 +14,7 @@ from typing import Any
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.weights import is_version
+from modelyard.experiment.weights import FORMS
 from modelyard.experiment.written import shown, wanted
 
 SOURCES = (
@@ -49,8 +49,8 @@ def _later_source(source: str) -> bool:
     return scheme is not None and scheme[1] != "s3"
 
 
-def _far_weights(source: str) -> bool:
-    return is_version(source) or "://" in source
+def _address(source: str) -> bool:
+    return "://" in source
 
 
 LATER: tuple[Later, ...] = (
@@ -62,9 +62,9 @@ LATER: tuple[Later, ...] = (
     ),
     Later(
         key="model.weights.source",
-        refused=_far_weights,
-        values="versions of MLflow's registry (models:/NAME/VERSION) and addresses",
-        instead="a .safetensors file, or the folder of a packed model",
+        refused=_address,
+        values="addresses such as s3://…",
+        instead=f"a .safetensors file, the folder of a packed model, or {FORMS}",
     ),
     Later(
         key="gates.*.slice",

@@ -14,8 +14,10 @@ from modelyard.data.card import DataCard
 from modelyard.data.snapshot import open_snapshot
 from modelyard.errors import ModelyardError
 from modelyard.journal.rows import SweepRow, TrialRow
+from modelyard.models.packed import describe
 from modelyard.registry import packing, signature, versions
 from modelyard.registry.aliases import Comparison, Decision, Verdict, decide
+from modelyard.registry.pinning import FAMILY
 from modelyard.registry.runs import open_sweep_run
 from modelyard.registry.tracking import SWEEP, TRIAL, Tracking
 
@@ -174,6 +176,7 @@ def _contents(
     own = signature.fingerprint(candidate.card)
     before: dict[str, Any] = {} if newest is None else newest.tags
     return {
+        FAMILY: describe(candidate.model).family,
         "modelyard.files": json.dumps(files),
         "modelyard.digest": packing.digest(files),
         "modelyard.metrics": json.dumps(candidate.evaluation.metrics),

@@ -33,7 +33,12 @@ def versions(tracking: Tracking, name: str) -> list[VersionView]:
 def champion_model(tracking: Tracking, name: str, alias: str = CHAMPION) -> str | None:
     """URI of the champion's packed model, as ``store.fetch`` takes it; None without a champion."""
     number = aliases(tracking, name).get(alias)
-    return None if number is None else packing.packed_uri(_source(tracking, name, number))
+    return None if number is None else packed_model(tracking, name, number)
+
+
+def packed_model(tracking: Tracking, name: str, version: int) -> str:
+    """URI of a version's packed model, as ``store.fetch`` takes it."""
+    return packing.packed_uri(tracking.client.get_model_version_download_uri(name, str(version)))
 
 
 def version_folder(tracking: Tracking, name: str, version: int, *, cache: Path) -> Path:
@@ -51,7 +56,7 @@ def version_folder(tracking: Tracking, name: str, version: int, *, cache: Path) 
     if version not in numbers:
         known = ", ".join(str(number) for number in sorted(numbers)) or "none"
         raise InputError(f"model {name} has no version {version}; there are: {known}")
-    uri = packing.packed_uri(_source(tracking, name, version))
+    uri = packed_model(tracking, name, version)
     folder = store_for(uri, cache=cache).fetch(uri)
     digests = {file: entry.blake3 for file, entry in read_manifest(folder).items()}
     if packing.digest(digests) != numbers[version].tags.get("modelyard.digest"):
@@ -136,7 +141,3 @@ def view(version: ModelVersion, held: dict[str, int]) -> VersionView:
 
 def _document(tags: dict[str, str], key: str, default: Any) -> Any:
     return json.loads(tags[key]) if key in tags else default
-
-
-def _source(tracking: Tracking, name: str, version: int) -> str:
-    return str(tracking.client.get_model_version_download_uri(name, str(version)))

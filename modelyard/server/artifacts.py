@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import unquote
 
-from modelyard.contract import LaunchKey, Stage
+from modelyard.contract import LaunchKey, PinnedVersion, Stage
 from modelyard.errors import Fenced, InputError, ModelyardError
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import LaunchRow
@@ -88,7 +88,7 @@ class Artifacts:
             DigestMismatch: its manifest is damaged.
         """
         store, launch = self._bucket(), self._launch(key)
-        if not may_read(uri, launch, self._base):
+        if not may_read(uri, launch, self._base, self._starts_from(launch)):
             raise _forbidden(key, "read", uri)
         manifest, place = store.manifest(uri), place_of(uri)
         urls = {name: store.s3.url("get_object", place / name, URL_SECONDS) for name in manifest}
@@ -157,6 +157,10 @@ class Artifacts:
             raise Fenced(f"Launch {key} has ended.")
         return launch
 
+    def _starts_from(self, launch: LaunchRow) -> PinnedVersion | None:
+        document = self._journal.document(launch.spec.document)
+        return None if document is None else document.weights
+
     def _writable(self, key: LaunchKey, uri: str) -> S3Store:
         store, launch = self._bucket(), self._launch(key)
         if not may_write(uri, launch, self._base):
@@ -182,10 +186,14 @@ class Incomplete(ModelyardError):
     """A launch wants to commit what it hasn't sent."""
 
 
-def may_read(uri: str, launch: LaunchRow, base: str) -> bool:
-    """Whether a launch may read a folder: its sweep's, what its spec names, and what is found
-    by a digest alone, which who knows it has seen the content of."""
-    given = (*launch.spec.inputs.values(), join(base, "sweeps", launch.key.sweep))
+def may_read(
+    uri: str, launch: LaunchRow, base: str, starts_from: PinnedVersion | None = None
+) -> bool:
+    """Whether a launch may read a folder: its sweep's, what its spec names, the version that its
+    sweep starts from, and what is found by a digest alone, which who knows it has seen the
+    content of."""
+    version = () if starts_from is None else (starts_from.uri,)
+    given = (*launch.spec.inputs.values(), *version, join(base, "sweeps", launch.key.sweep))
     named = any(_is_within(uri, folder) for folder in given)
     return named or any(_is_child(uri, join(base, name)) for name in ("data", "uploads"))
 

@@ -18,6 +18,8 @@ from modelyard.registry.tracking import Tracking
 from modelyard.settings import Paths
 
 if TYPE_CHECKING:
+    from modelyard.contract import PinnedVersion
+    from modelyard.experiment.weights import Version
     from modelyard.registry.register import Candidate, Registered
 
 
@@ -54,6 +56,13 @@ class Library:
 
         with _translated():
             return versions.champion_model(self._tracking, name, alias)
+
+    def pinned(self, version: Version) -> PinnedVersion:
+        """A version to start from; see ``pinning.pinned``."""
+        from modelyard.registry.pinning import pinned
+
+        with _translated():
+            return pinned(self._tracking, version)
 
     def register(self, candidate: Candidate) -> Registered:
         """Make a version of a candidate and move the aliases."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from modelyard.api import ServingView, VersionView
+from modelyard.contract import PinnedVersion
 from modelyard.server.core import CoreOf
+from modelyard.server.weights import pin
 
 ROUTER = APIRouter(prefix="/v1")
 
@@ -14,6 +16,13 @@ ROUTER = APIRouter(prefix="/v1")
 def versions(core: CoreOf, name: str) -> list[VersionView]:
     """The versions of a model, newest first."""
     return core.library.versions(name)
+
+
+@ROUTER.get("/weights")
+def weights(core: CoreOf, source: str, family: str) -> PinnedVersion:
+    """The version that ``model.weights.source`` means in an experiment of a family; 422 where
+    there is none to start from."""
+    return pin(source, family, core.library, core.store)
 
 
 @ROUTER.post("/models/{name}/rollback")

@@ -14,9 +14,11 @@ from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import is_mounted, is_path
+from modelyard.experiment.weights import is_version
 from modelyard.journal.rows import SweepRow
 from modelyard.models.family import Family
 from modelyard.server.own_code import sent_code
+from modelyard.server.weights import pinned_weights
 from modelyard.sweep.plugged import plugged
 
 if TYPE_CHECKING:
@@ -29,17 +31,33 @@ def make_sweep(core: Core, request: SweepRequest) -> SweepRow:
     Raises:
         ExperimentError: the experiment has mistakes.
     """
+    if (known := _led_already(core, request.flow_run)) is not None:
+        return known
     experiment = experiment_from(request.experiment)
     if core.settings.executor == "kubernetes":
         _require_reachable(experiment)
     store = core.settings.store_base
     code = sent_code(experiment, request.code, store=core.store, base=store)
     check_experiment(experiment, None if code is None else code.family)
+    weights = pinned_weights(experiment, core.library, core.store)
     document = Document(
-        experiment=experiment.to_document(), store=store, code=None if code is None else code.uri
+        experiment=experiment.to_document(),
+        store=store,
+        code=None if code is None else code.uri,
+        weights=weights,
     )
-    whole = request.model_copy(update={"experiment": document.experiment})
+    tags = dict(request.tags)
+    if weights is not None:
+        tags |= {"weights": weights.version, "weights_digest": weights.digest}
+    whole = request.model_copy(update={"experiment": document.experiment, "tags": tags})
     return core.journal.create_sweep(new_id(), whole, document)
+
+
+def _led_already(core: Core, flow_run: str | None) -> SweepRow | None:
+    """The sweep of a flow run that was started again: made once, whatever its version is now."""
+    if flow_run is None:
+        return None
+    return next((row for row in core.journal.sweeps() if row.flow_run == flow_run), None)
 
 
 def check_experiment(experiment: Experiment, own: Family | None = None) -> None:
@@ -73,8 +91,9 @@ def _require_reachable(experiment: Experiment) -> None:
 
     volumes = (*experiment.resources.volumes, *KubernetesSettings().volumes)
     named = {"data.source": experiment.data.source}
-    if experiment.model.weights is not None:
-        named["model.weights.source"] = experiment.model.weights.source
+    weights = experiment.model.weights
+    if weights is not None and not is_version(weights.source):
+        named["model.weights.source"] = weights.source
     far = "give s3://bucket/key or sklearn:<name>, "
     for path, source in named.items():
         if is_path(source) and not is_mounted(source, volumes):

@@ -68,7 +68,7 @@ def _follow(assignment: Assignment) -> None:
         document = intake.document(spec.document, patience_seconds=PATIENCE_SECONDS)
         experiment = experiment_of(document.experiment)
         use_threads(experiment.resources.threads)
-        with store_of(assignment, intake, document.store) as store:
+        with store_of(assignment, intake, document) as store:
             found = None
             if spec.resume is not None:
                 found = newest_whole(store, spec.resume, before=spec.key.number).folder
@@ -81,6 +81,7 @@ def _follow(assignment: Assignment) -> None:
                 scratch=assignment.scratch,
                 resume=found,
                 code=document.code,
+                weights=document.weights,
                 reporter=Silence(),
             )
             follow_stage(work)

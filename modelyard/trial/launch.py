@@ -88,7 +88,7 @@ def _work(
     document = intake.document(assignment.spec.document, patience_seconds=PATIENCE_SECONDS)
     experiment = experiment_of(document.experiment)
     use_threads(experiment.resources.threads)
-    with store_of(assignment, intake, document.store) as store:
+    with store_of(assignment, intake, document) as store:
         return _work_in(store, assignment, document, experiment, poster, stopping)
 
 
@@ -124,6 +124,7 @@ def _work_in(
             scratch=assignment.scratch,
             resume=resumption.folder,
             code=document.code,
+            weights=document.weights,
             reporter=LaunchReporter(poster, stopping, keeper, objective),
         ),
     )
@@ -136,17 +137,18 @@ def _work_in(
 
 
 @contextmanager
-def store_of(assignment: Assignment, intake: Intake, base: str) -> Iterator[Store]:
+def store_of(assignment: Assignment, intake: Intake, document: Document) -> Iterator[Store]:
     """A folder is reached by everybody; for a bucket launches have no keys."""
-    if base.startswith("file:"):
-        yield store_for(base)
+    if document.store.startswith("file:"):
+        yield store_for(document.store)
         return
     from modelyard.trial.remote_store import RemoteStore
 
     store = RemoteStore(
         intake=intake,
         key=assignment.spec.key,
-        base=base,
+        base=document.store,
+        shared=() if document.weights is None else (document.weights.uri,),
         cache=assignment.cache,
         scratch=assignment.scratch / "fetched",
     )

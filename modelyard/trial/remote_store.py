@@ -58,6 +58,7 @@ class RemoteStore:
         intake: of the launch.
         key: the launch.
         base: base URI of the installation's artifacts.
+        shared: URIs of further folders that all launches of the sweep read.
         cache: folder for copies that the launches of a node share; None keeps all for itself.
         scratch: folder for the launch's own copies.
         patience_seconds: how long server and bucket may be away.
@@ -74,13 +75,14 @@ class RemoteStore:
         intake: Intake,
         key: LaunchKey,
         base: str,
+        shared: tuple[str, ...] = (),
         cache: Path | None,
         scratch: Path,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._intake = intake
         self._key = key
-        self._shared = tuple(join(base, name) + "/" for name in SHARED)
+        self._shared = (*(join(base, name) + "/" for name in SHARED), *shared)
         self._own = Copies(scratch)
         self._cache = self._own if cache is None else Copies(cache, note=CACHE_NOTE)
         self._patience = patience_seconds

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 from modelyard.code.archive import ARCHIVE
 from modelyard.code.importing import Code, open_code
 from modelyard.code.reference import Reference
-from modelyard.contract import Scalar, Stage, TrialResult, TrialSpec
+from modelyard.contract import PinnedVersion, Scalar, Stage, TrialResult, TrialSpec
 from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.places import UPLOADED
 from modelyard.models.families import choose, resolve
-from modelyard.store.manifest import read_manifest
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
 
@@ -44,6 +42,7 @@ class Work:
         scratch: local folder for temporary files.
         resume: local folder of the checkpoint to go on from.
         code: URI of the committed folder with the user's own code, None without such.
+        weights: the registered version that the experiment starts from, None without such.
         reporter: told how it goes.
     """
 
@@ -55,6 +54,7 @@ class Work:
     scratch: Path
     resume: Path | None
     code: str | None
+    weights: PinnedVersion | None
     reporter: Reporter
 
 
@@ -213,13 +213,15 @@ def _weights(work: Work) -> Pretrained | None:
     section = work.experiment.model.weights
     if section is None:
         return None
-    from modelyard.models.pretrained import open_pretrained
+    from modelyard.trial.weights import weights_of
 
-    if not section.source.startswith(UPLOADED):
-        return open_pretrained(Path(section.source), section.source)
-    digest, _, name = section.source.removeprefix(UPLOADED).partition("/")
-    folder = work.store.fetch(join(work.store_base, "uploads", digest))
-    return open_pretrained(folder / next(iter(read_manifest(folder))), name)
+    return weights_of(
+        section.source,
+        work.weights,
+        store=work.store,
+        store_base=work.store_base,
+        scratch=work.scratch,
+    )
 
 
 def _code(work: Work, family: str) -> Code | None:

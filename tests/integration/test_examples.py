@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,28 @@ def test_an_example_ends_with_a_champion(home: Paths, name: str) -> None:
     assert told["version"]["aliases"] == ["champion"]
     if name == "diabetes":
         assert told["sweep"]["best"]["metrics"]["rmse_std"] > 0
+    if name == "finetune":
+        _start_from_it(home, sets, told["version"])
     if "deploy=null" not in FURTHER.get(name, ()):
         assert told["serving"]["address"].startswith("http://127.0.0.1:")
+
+
+def _start_from_it(home: Paths, sets: list[str], version: dict[str, Any]) -> None:
+    """The registered version is what another run starts from, and an unknown one what none does."""
+    file = str(EXAMPLES / "finetune.yaml")
+    again = (*sets, "--set", "name=again", "--set", "budget.trials=1", "--set")
+    unknown = command(home, "run", file, *again, "model.weights.source=models:/finetun/1")
+    done = command(
+        home, "run", file, "--json", *again, "model.weights.source=models:/finetune@champion"
+    )
+
+    assert unknown.returncode == 2
+    assert "model.weights.source: there is no model 'finetun'" in unknown.stderr
+    assert "did you mean finetune?" in unknown.stderr
+    assert done.returncode == 0, done.stderr
+    tags = document(done)["version"]["tags"]
+    assert tags["modelyard.weights"] == version["uri"]
+    assert tags["modelyard.weights_digest"] == version["tags"]["modelyard.digest"]
 
 
 def test_every_example_is_told_of() -> None:

@@ -14,16 +14,23 @@ import numpy as np
 import pytest
 
 from modelyard.api import Desired, SweepState, TrialState
-from modelyard.contract import TrialResult
+from modelyard.contract import TrialResult, digest_of
 from modelyard.data.card import ColumnCard, DataCard
 from modelyard.data.rows import Column, Rows
-from modelyard.errors import DigestMismatch, InputError, ModelyardError
+from modelyard.errors import DigestMismatch, ExperimentError, InputError, ModelyardError
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.weights import Version
 from modelyard.journal.rows import SweepRow, TrialRow
 from modelyard.registry import signature, versions
 from modelyard.registry.aliases import Verdict
+from modelyard.registry.pinning import pinned
 from modelyard.registry.register import Candidate, Registered, register
 from modelyard.registry.tracking import Tracking
+from modelyard.server.library import Library
+from modelyard.server.weights import pin
+from modelyard.settings import Paths
+from modelyard.store.folder import FolderStore
+from modelyard.store.manifest import read_manifest
 from tests.support.mlflow_store import shared_tracking
 from tests.support.packed import Packed, image_model, table_model
 
@@ -255,6 +262,51 @@ def test_an_unknown_version_is_named_with_the_known_ones(
     with pytest.raises(InputError, match="no version 7; there are: 1"):
         versions.version_folder(tracking, "known", 7, cache=tmp_path)
     assert versions.versions(tracking, "never-heard-of") == []
+
+
+def test_a_version_to_start_from_is_held_fast(
+    tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
+    """By number or alias it is the same exact version, of known files and family."""
+    register(tracking, candidate(table, "sweep130", "start", 0.95))
+
+    found = pinned(tracking, Version.parse("models:/start@champion"))
+
+    assert found == pinned(tracking, Version.parse("models:/start/1"))
+    assert (found.version, found.family) == ("models:/start/1", "random-forest")
+    assert found.uri == versions.champion_model(tracking, "start")
+    folder = versions.version_folder(tracking, "start", 1, cache=tmp_path)
+    digests = {name: entry.blake3 for name, entry in read_manifest(folder).items()}
+    assert found.digest == digest_of(digests)
+
+
+UNKNOWN = {
+    "models:/stat/1": ("no model 'stat' in the registry.* did you mean state?", "state"),
+    "models:/state/7": ("no version 7; there are: 1", "models:/state/1"),
+    "models:/state@champio": ("the alias champio; there are: champion", "models:/state@champion"),
+    "models:/strange/1": ("was not registered by Modelyard", None),
+    "models:/state/1": ("random-forest, which is grown and not trained on", None),
+}
+
+
+@pytest.mark.parametrize("source", UNKNOWN)
+def test_a_version_that_cannot_be_started_from(
+    source: str, tracking: Tracking, table: Packed, tmp_path: Path
+) -> None:
+    """One mistake at the file's key, with what there is and what is most like it."""
+    register(tracking, candidate(table, "sweep140", "state", 0.95))
+    if "strange" in source:
+        tracking.client.create_registered_model("strange")
+        tracking.client.create_model_version("strange", tmp_path.as_uri())
+    words, near = UNKNOWN[source]
+
+    with pytest.raises(ExperimentError, match=words) as caught:
+        pin(source, "auto", Library(tracking, Paths(tmp_path)), FolderStore())
+
+    (mistake,) = caught.value.mistakes
+    assert (mistake.path, mistake.value) == ("model.weights.source", source)
+    assert mistake.nearest == near
+    assert near is None or near in mistake.valid
 
 
 LOAD = """

@@ -119,6 +119,19 @@ def test_unsupported_data_is_not_looked_for(folder: Path) -> None:
     assert mistakes(written(folder, GOOD), "data.source=mnist").keys() == {"data.source"}
 
 
+def test_a_registered_version_is_looked_up_where_it_can_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server runs for a look alone: the run's start tells, which is said."""
+    monkeypatch.setenv("MODELYARD_HOME", str(folder / "home"))
+    model = "model: {family: cnn, weights: models:/digits/1}"
+    checked = load_checked(written(folder, f"name: a\ndata: {{source: sklearn:digits}}\n{model}\n"))
+    assert checked.experiment.model.weights is not None
+    assert checked.experiment.model.weights.source == "models:/digits/1"
+    assert any("models:/digits/1 is looked up when a run starts" in n for n in checked.notes)
+    assert not (folder / "home").exists()
+
+
 def test_a_grid_larger_than_its_cells_is_cut_and_said(folder: Path) -> None:
     """The number of trials is that of the cells."""
     sets = ["search.sampler=grid", "model=mlp", "search.space={layers: [1, 2, 3]}"]

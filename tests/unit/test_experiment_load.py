@@ -10,6 +10,7 @@ import pytest
 from modelyard.errors import ExperimentError, InputError, Mistake
 from modelyard.experiment.load import experiment_from, load, read_experiment
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.weights import Version
 
 EVERY_KEY = """\
 name: churn
@@ -129,6 +130,18 @@ def test_short_forms_are_the_long_ones(tmp_path: Path) -> None:
         """
     )
     assert read_experiment(written(tmp_path, short)) == read_experiment(written(tmp_path, long))
+
+
+@pytest.mark.parametrize("source", ["models:/digits", "models:/digits/latest", "models:/a b/1"])
+def test_weights_name_a_version_whole(source: str, tmp_path: Path) -> None:
+    """By its number or an alias; anything else is told how it is written."""
+    with pytest.raises(ExperimentError) as caught:
+        read_experiment(written(tmp_path, minimal(f"model: {{weights: {{source: {source}}}}}\n")))
+    (mistake,) = caught.value.mistakes
+    assert (mistake.path, mistake.value) == ("model.weights.source", source)
+    assert "models:/NAME/VERSION or models:/NAME@ALIAS" in mistake.message
+    assert Version.parse("models:/digits/12") == Version(name="digits", number=12)
+    assert Version.parse("models:/digits@champion") == Version(name="digits", alias="champion")
 
 
 def test_all_mistakes_are_told_at_once_in_the_files_order(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.support import LATER, unsupported
 
 REFUSED = [
-    ({"model": {"weights": {"source": "models:/a/3"}}}, "model.weights.source"),
+    ({"model": {"weights": {"source": "s3://bucket/a.safetensors"}}}, "model.weights.source"),
     ({"data": {"source": "https://example.org/a.csv"}}, "data.source"),
     ({"gates": [{"metric": "f1", "at_least": 0.1, "slice": "a = 1"}]}, "gates.0.slice"),
     ({"deploy": {"target": "kubernetes"}}, "deploy.target"),

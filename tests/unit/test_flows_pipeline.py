@@ -11,7 +11,8 @@ from prefect.client.schemas.objects import StateType
 
 from modelyard.api import Desired, SweepState, SweepView
 from modelyard.experiment.model import Experiment
-from modelyard.flows.pipeline import final_state, pipeline, with_absolute_source
+from modelyard.experiment.sources import with_absolute_sources
+from modelyard.flows.pipeline import final_state, pipeline
 
 SHORT = {
     "name": "churn",
@@ -59,9 +60,14 @@ def test_json_with_short_forms_is_accepted() -> None:
 )
 def test_a_file_is_relative_to_where_the_flow_runs(source: str, expected: str) -> None:
     """Our server has another working directory, so it gets absolute paths."""
-    experiment = Experiment.model_validate({**SHORT, "data": {"source": source, "target": "y"}})
+    sections = {"data": {"source": source, "target": "y"}, "model": {"weights": "a.safetensors"}}
+    experiment = Experiment.model_validate({**SHORT, **sections})
 
-    assert with_absolute_source(experiment).data.source == expected
+    found = with_absolute_sources(experiment, Path.cwd())
+
+    assert found.data.source == expected
+    assert found.model.weights is not None
+    assert found.model.weights.source == str(Path.cwd() / "a.safetensors")
 
 
 @pytest.mark.parametrize(

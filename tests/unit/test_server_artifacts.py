@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from modelyard.client import Client
-from modelyard.contract import LaunchKey, Stage, TrialSpec
+from modelyard.contract import LaunchKey, PinnedVersion, Stage, TrialSpec
 from modelyard.errors import InputError, ServerRefused
 from modelyard.journal.rows import LaunchRow
 from modelyard.server.artifacts import Artifacts, StoreMisconfigured, may_read, may_write
@@ -86,6 +86,18 @@ def test_what_a_launch_reads() -> None:
         f"{champion}-2",
     )
     assert [uri for uri in hidden if may_read(uri, given, BASE)] == []
+
+
+def test_a_launch_reads_the_version_that_its_sweep_starts_from() -> None:
+    """That one alone, though its files belong to the registry."""
+    folder = f"{BASE}/mlflow/p/models"
+    version = PinnedVersion(
+        version="models:/a/1", uri=f"{folder}/m-1/artifacts/data/model", digest="d"
+    )
+    assert not may_read(version.uri, launch(), BASE)
+    assert may_read(version.uri, launch(), BASE, version)
+    assert not may_read(f"{folder}/m-2/artifacts/data/model", launch(), BASE, version)
+    assert not may_write(f"{version.uri}/x", launch(), BASE)
 
 
 def test_a_misconfigured_bucket_is_no_missing_artifact() -> None:

@@ -42,6 +42,7 @@ def stage(folder: Path, stage: Stage, report: Recorder, snapshot: str = "", **da
             scratch=scratch,
             resume=None,
             code=None,
+            weights=None,
             reporter=report,
         )
     )
