@@ -48,17 +48,18 @@ def modelyard(
 
 @APP.command()
 def new(
-    template: Annotated[str, typer.Argument(help="baseline, image or tabular.")],
+    template: Annotated[str, typer.Argument(help="baseline, image, tabular or text.")],
     file: File,
     data: Annotated[Path | None, typer.Option(help="A data file to fit the experiment to.")] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    text: Annotated[str | None, typer.Option(help="The column of texts to read.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json_output: Json = False,
 ) -> None:
     """Write an experiment file that fits your data."""
     from modelyard.cli.new import new_command
 
-    new_command(template, file, data, target, force, json_output)
+    new_command(template, file, data, target, text, force, json_output)
 
 
 @APP.command()

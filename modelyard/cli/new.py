@@ -10,12 +10,12 @@ from pathlib import Path
 from string import Template
 
 from modelyard.cli.check import describe_card, describe_target
+from modelyard.cli.draft import data_section, gate_lines, ids, longest_texts, metric
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
 from modelyard.data.source import read
 from modelyard.errors import DataError, InputError
-from modelyard.experiment import yaml12
 from modelyard.experiment.keys import nearest
 from modelyard.experiment.model import Data
 from modelyard.experiment.places import is_path
@@ -32,11 +32,11 @@ class Kind:
     """One template.
 
     Args:
-        source: data that it starts from when none is named.
+        source: data that it starts from when none is named; None where there is none.
         takes: the kinds of data it is for.
     """
 
-    source: str
+    source: str | None
     takes: tuple[str, ...]
 
 
@@ -44,6 +44,7 @@ TEMPLATES = {
     "baseline": Kind(source="sklearn:digits", takes=("table", "image", "text")),
     "image": Kind(source="sklearn:digits", takes=("image",)),
     "tabular": Kind(source="sklearn:breast_cancer", takes=("table",)),
+    "text": Kind(source=None, takes=("text",)),
 }
 """Every template by name."""
 
@@ -62,15 +63,18 @@ def new(
     file: Path,
     data: Path | None = None,
     target: str | None = None,
+    text: str | None = None,
     force: bool = False,
 ) -> Path:
     """Writes an experiment file and its schema.
 
     Args:
-        template: baseline, image or tabular.
+        template: baseline, image, tabular or text.
         file: to write; its folder must be there.
-        data: a data file, or ``sklearn:<name>``; the template's own when left out.
+        data: a data file or folder, or ``sklearn:<name>``; the template's own when left out.
         target: column to predict; needed for tables that don't say themselves.
+        text: column of a table whose texts are read, for the template of texts; the one with the
+            longest texts when left out.
         force: replace the file if there is one.
 
     Returns:
@@ -79,10 +83,17 @@ def new(
     Raises:
         InputError: no such template, a file that is there, data that can't be used.
     """
-    return write(template, file, data, target, force).file
+    return write(template, file, data, target, text, force).file
 
 
-def write(template: str, file: Path, data: Path | None, target: str | None, force: bool) -> Written:
+def write(
+    template: str,
+    file: Path,
+    data: Path | None,
+    target: str | None,
+    text: str | None,
+    force: bool,
+) -> Written:
     """Like ``new``, and says what was found out.
 
     Raises:
@@ -90,23 +101,26 @@ def write(template: str, file: Path, data: Path | None, target: str | None, forc
     """
     kind = _template(template)
     _refuse_existing(file, force)
-    source = kind.source if data is None else _relative(data, file)
-    card = _described(source, target, file.absolute().parent)
+    if text is not None and kind.takes != ("text",):
+        raise InputError(f"--text is for the template text, not for {template}")
+    base, source = file.absolute().parent, _source(template, kind, data, file)
+    section = _section(kind, source, target, text, base)
+    card = _described(section, base)
     if card.kind not in kind.takes:
         fitting = [name for name, other in TEMPLATES.items() if card.kind in other.takes]
         raise InputError(
             f"the template {template} is for {' and '.join(kind.takes)} data; {source} holds "
             f"{card.kind} data: use {' or '.join(fitting)}"
         )
-    text = Template((FOLDER / f"{template}.yaml").read_text()).substitute(
+    lines = Template((FOLDER / f"{template}.yaml").read_text()).substitute(
         schema=SCHEMA_FILE,
         name=_name(file),
-        data=_data_section(source, target, card),
-        objective=f"objective: {{metric: {_metric(card)}, goal: maximize}}",
-        gates=_gate_lines(card),
+        data=data_section(section, card),
+        objective=f"objective: {{metric: {metric(card)}, goal: maximize}}",
+        gates=gate_lines(card),
     )
     schema_file = _write_schema(file.parent, force)
-    _replace(file, text)
+    _replace(file, lines)
     return Written(file=file, schema_file=schema_file, card=card)
 
 
@@ -115,6 +129,7 @@ def new_command(
     file: Path,
     data: Path | None,
     target: str | None,
+    text: str | None,
     force: bool,
     json_output: bool,
 ) -> None:
@@ -123,7 +138,7 @@ def new_command(
     Raises:
         InputError: as for ``new``.
     """
-    written = write(template, file, data, target, force)
+    written = write(template, file, data, target, text, force)
     card, command = written.card, f"modelyard check {file}"
     if json_output:
         view = NewView(
@@ -137,8 +152,8 @@ def new_command(
     print(f"Data: {describe_card(card)}\nTarget: {describe_target(card)}")
     for note in card.notes:
         print(f"· {note}")
-    if ids := _ids(card):
-        print(f"Dropped, as each row has another: {', '.join(ids)}")
+    if dropped := ids(card):
+        print(f"Dropped, as each row has another: {', '.join(dropped)}")
     print(f"Wrote {file}, and {written.schema_file} for your editor.\nNext: {command}")
 
 
@@ -167,85 +182,68 @@ def _relative(data: Path, file: Path) -> str:
     return os.path.relpath(os.path.abspath(data.expanduser()), file.absolute().parent)
 
 
-def _described(source: str, target: str | None, base: Path) -> DataCard:
+def _source(template: str, kind: Kind, data: Path | None, file: Path) -> str:
+    if data is not None:
+        return _relative(data, file)
+    if kind.source is None:
+        raise InputError(
+            f"the template {template} comes without data: name yours with --data, a table with a "
+            "column of texts or a folder with a folder of .txt files for each class"
+        )
+    return kind.source
+
+
+def _section(kind: Kind, source: str, target: str | None, text: str | None, base: Path) -> Data:
+    """The data section; texts in a table have all columns but theirs and the target dropped."""
+    plain = Data(source=source, target=target)
+    if kind.takes != ("text",):
+        return plain
+    table = read(source, base)
+    if table.texts is not None or table.images is not None:
+        if text is not None:
+            raise InputError(f"--text names a column of a table, and {source} is none")
+        return plain
+    if target not in table.columns:
+        return plain  # which is then asked for, or refused
+    others = tuple(name for name in table.columns if name != target)
+    if text is None:
+        text = longest_texts(table, others, source)
+    elif text not in others:
+        raise InputError(_no_column("--text", text, source, others))
+    drop = tuple(name for name in others if name != text)
+    return Data(source=source, kind="text", target=target, drop=drop)
+
+
+def _described(data: Data, base: Path) -> DataCard:
     """The data card; an unknown target is answered in the words of the command line."""
     try:
-        return describe(Data(source=source, target=target), base)
+        return describe(data, base)
     except DataError as error:
         if error.key != "data.target":
             raise
-        columns = tuple(read(source, base).columns)
-        if target is None:
+        columns = tuple(read(data.source, base).columns)
+        if data.target is None:
             raise InputError(
-                f"{source} is a table: name the column to predict with --target; "
+                f"{data.source} is a table: name the column to predict with --target; "
                 f"there are {', '.join(columns)}"
             ) from None
-        if target in columns:
+        if data.target in columns:
             raise
-        near = nearest(target, columns)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise InputError(
-            f"--target: there is no column {target!r} in {source}; "
-            f"there are {', '.join(columns)}{hint}"
-        ) from None
+        raise InputError(_no_column("--target", data.target, data.source, columns)) from None
+
+
+def _no_column(option: str, name: str, source: str, columns: tuple[str, ...]) -> str:
+    near = nearest(name, columns)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return (
+        f"{option}: there is no column {name!r} in {source}; there are {', '.join(columns)}{hint}"
+    )
 
 
 def _name(file: Path) -> str:
     """A name by the file's own: small letters, digits and dashes."""
     name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:63].strip("-")
     return name or "experiment"
-
-
-def _data_section(source: str, target: str | None, card: DataCard) -> str:
-    size = f"{card.rows:,} {'images' if card.kind == 'image' else 'rows'}"
-    lines = [f"source: {_text(source)}  # {size}"]
-    if target is not None:
-        what = f"{len(card.classes)} classes" if card.classes else "a number"
-        lines.append(f"target: {_text(target)}  # {what}")
-    if card.kind == "table":
-        ids = ", ".join(_text(name) for name in _ids(card))
-        lines.append(f"drop: [{ids}]  # columns not to learn from, such as an id")
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _ids(card: DataCard) -> list[str]:
-    """Columns with another text in every row: nothing can be learnt from them."""
-    return [c.name for c in card.columns if c.type == "category" and c.unique == card.rows]
-
-
-def _metric(card: DataCard) -> str:
-    """R² for numbers; accuracy for classes, balanced where one class is most of the rows."""
-    if card.task == "regression":
-        return "r2"
-    return "balanced_accuracy" if _largest_share(card) > 0.75 else "accuracy"
-
-
-def _largest_share(card: DataCard) -> float:
-    return max(card.class_counts.values()) / card.rows
-
-
-def _gate_lines(card: DataCard) -> str:
-    """A gate that a model passes when it is surely better than one that has learnt nothing."""
-    metric = _metric(card)
-    if metric == "r2":
-        floor, why = 0.0, "0 is what the mean of all rows reaches"
-    elif metric == "accuracy":
-        floor = round(_largest_share(card), 2)
-        why = f"{floor:g} is what the commonest class alone reaches"
-    else:
-        floor = round(1 / len(card.classes), 2)
-        why = f"{floor:g} is what a guess reaches"
-    gate = f"{{metric: {metric}, at_least: {floor:g}, confidence: 0.95}}"
-    return f"  # {why}; raise it to what you need.\n  - {gate}"
-
-
-def _text(value: str) -> str:
-    """Text as YAML, quoted where it would be read as something else."""
-    try:
-        plain = yaml12.parse(f"[{value}]").value == [value]
-    except yaml12.YamlMistake:
-        plain = False
-    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _write_schema(folder: Path, force: bool) -> Path:

@@ -28,14 +28,14 @@ def table(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", [name for name, kind in TEMPLATES.items() if kind.source])
 def test_each_template_passes_its_check(template: str, tmp_path: Path) -> None:
     """Without data of one's own it starts from scikit-learn's, and can be run at once."""
     file = new(template, tmp_path / "My First.yaml")
     assert load_checked(file).experiment.name == "my-first"
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", [name for name, kind in TEMPLATES.items() if kind.source])
 def test_the_first_line_leads_to_the_schema(template: str, tmp_path: Path) -> None:
     """The schema lies beside the file, and the file satisfies it."""
     text = new(template, tmp_path / "a.yaml").read_text()
@@ -61,6 +61,61 @@ def test_a_number_is_learnt_by_regression(table: Path, tmp_path: Path) -> None:
     checked = load_checked(file)
     assert checked.experiment.data.target == "worth # net"
     assert checked.experiment.objective[0].metric == "r2"
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A table with an id, a title, a text and what was thought of it."""
+    rows = [
+        f'r{i},film {i % 40},"{"fine, so fine" if i % 2 else "a bore from end to end"} {i}",{i % 2}'
+        for i in range(60)
+    ]
+    file = tmp_path / "reviews.csv"
+    file.write_text("\n".join(["id,title,body,sentiment", *rows, ""]))
+    return file
+
+
+def test_texts_of_a_table_are_learnt_from_alone(reviews: Path, tmp_path: Path) -> None:
+    """The column with the longest texts, unless another is named; all others are dropped."""
+    checked = load_checked(new("text", tmp_path / "a.yaml", reviews, "sentiment"))
+    other = load_checked(new("text", tmp_path / "b.yaml", reviews, "sentiment", text="title"))
+
+    assert checked.card is not None
+    assert (checked.card.kind, checked.card.rows, checked.family) == ("text", 60, "gru")
+    assert checked.experiment.data.drop == ("id", "title")
+    assert other.experiment.data.drop == ("id", "body")
+
+
+def test_texts_in_a_folder_need_no_columns(tmp_path: Path) -> None:
+    """Their classes are the names of its folders; the published sets are such folders too."""
+    for label in ("ham", "spam"):
+        (tmp_path / "mail" / label).mkdir(parents=True)
+        for i in range(20):
+            (tmp_path / "mail" / label / f"{i}.txt").write_text(f"{label} number {i}")
+
+    checked = load_checked(new("text", tmp_path / "a.yaml", tmp_path / "mail"))
+
+    assert checked.experiment.data.kind is None
+    assert checked.card is not None
+    assert checked.card.classes == ("ham", "spam")
+
+
+def test_texts_that_cannot_be_found_are_asked_for(
+    table: Path, reviews: Path, tmp_path: Path
+) -> None:
+    """Data, target and column by their options, and nothing is written before."""
+    file = tmp_path / "a.yaml"
+    with pytest.raises(InputError, match="comes without data: name yours with --data"):
+        new("text", file)
+    with pytest.raises(InputError, match="--target; there are id, title, body, sentiment"):
+        new("text", file, reviews)
+    with pytest.raises(
+        InputError, match=r"--text: there is no column 'bodi'.* did you mean 'body'"
+    ):
+        new("text", file, reviews, "sentiment", text="bodi")
+    with pytest.raises(InputError, match="--text is for the template text"):
+        new("tabular", file, table, "churned", text="id")
+    assert not file.exists()
 
 
 def test_a_target_that_is_no_column_is_refused(table: Path, tmp_path: Path) -> None:
@@ -104,10 +159,10 @@ def test_the_command_says_what_it_found(
 ) -> None:
     """Rows, missing cells, classes and the next command; one document with --json."""
     file = tmp_path / "churn.yaml"
-    new_command("tabular", file, table, "churned", False, False)
+    new_command("tabular", file, table, "churned", None, False, False)
     text = capsys.readouterr().out
     for words in ("300 rows", "34 missing cells", "2 classes", f"modelyard check {file}"):
         assert words in text
-    new_command("tabular", file, table, "churned", True, True)
+    new_command("tabular", file, table, "churned", None, True, True)
     view = NewView.model_validate_json(capsys.readouterr().out)
     assert (view.file, view.data["rows"]) == (str(file), 300)
