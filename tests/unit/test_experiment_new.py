@@ -109,9 +109,7 @@ def test_texts_that_cannot_be_found_are_asked_for(
         new("text", file)
     with pytest.raises(InputError, match="--target; there are id, title, body, sentiment"):
         new("text", file, reviews)
-    with pytest.raises(
-        InputError, match=r"--text: there is no column 'bodi'.* did you mean 'body'"
-    ):
+    with pytest.raises(InputError, match=r"no column 'bodi'.* did you mean 'body'"):
         new("text", file, reviews, "sentiment", text="bodi")
     with pytest.raises(InputError, match="--text is for the template text"):
         new("tabular", file, table, "churned", text="id")
