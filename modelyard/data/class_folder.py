@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +60,11 @@ def read_class_folder(root: Path, title: str) -> Table:
         )
     taken = pictures or texts
     if not taken:
+        others = listed([_name(root, entry.path) for entry in entries], 3)
         raise DataError(
             f"{title} has no pictures ({', '.join(SUFFIXES)}) and no texts (.txt) in folders of "
-            "their classes, such as cats/1.png and dogs/1.png",
+            "their classes, such as cats/1.png and dogs/1.png"
+            + (f"; it has {others}" if others else ""),
             value=title,
         )
     names = [_name(root, entry.path) for entry in taken]
@@ -105,6 +108,12 @@ def _entries(root: Path) -> tuple[bool, list[Entry]]:
     """Whether the folders are parts, and every file that isn't hidden, sorted."""
     folders = _folders(root)
     known = [PARTS.get(folder.name.lower()) for folder in folders]
+    if set(known) == {0, 1}:
+        raise DataError(
+            f"{root} has the folders {' and '.join(folder.name for folder in folders)}, which are "
+            "parts and no classes, and none for the test; add a folder test, or put the classes "
+            "themselves into the folder",
+        )
     if None in known or not {0, 2} <= set(known):
         return False, [entry for folder in folders for entry in _files(folder, 0)]
     return True, [
@@ -116,10 +125,17 @@ def _entries(root: Path) -> tuple[bool, list[Entry]]:
 
 
 def _files(folder: Path, part: int) -> list[Entry]:
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{folder.parent}: a class must have a name in UTF-8; rename its folder "
+            f"{os.fsencode(folder.name)!r}"
+        ) from None
     return [
         Entry(path=path, label=folder.name, part=part)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        if not path.name.startswith(".") and (path.is_file() or path.is_symlink())
     ]
 
 
@@ -137,4 +153,5 @@ def _notes(root: Path, entries: list[Entry], taken: list[Entry]) -> list[str]:
 
 
 def _name(root: Path, path: Path) -> str:
-    return str(path.relative_to(root))
+    """What messages call a file; they can be printed whatever its name is."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "replace")

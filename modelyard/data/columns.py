@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,15 @@ from modelyard.data.rows import Column
 from modelyard.data.values import MISSING, date, number
 
 BOOLEANS = ("false", "true")
+
+PLAIN = "Write numbers as 1234.5: a point before decimals, and no other sign"
+"""What is advised where numbers are written otherwise."""
+
+_SIGNS = re.compile(r"[\s,'\u2019%$\u20ac\u00a3\u00a5]")
+_DATE_LIKE = re.compile(
+    r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d{2})"
+    r"(?:[T ]\d.*)?"
+)
 
 PROBED = 100
 """Cells that are looked at before a whole column is taken for numbers."""
@@ -85,12 +95,23 @@ def _of_vocabulary(texts: pa.ChunkedArray) -> Column:
     return Column(values=renumbered[codes], missing=missing, categories=categories)
 
 
-def decimal_commas(column: Column) -> bool:
-    """Whether texts would be numbers, were their commas points."""
+def odd_number(column: Column) -> str | None:
+    """Of texts that are all numbers but for decimal commas and signs, the first with such.
+
+    Signs are what parts thousands (``1,234`` and ``1'234``), percent and currencies.
+    """
     texts = column.categories or ()
-    return any("," in text for text in texts) and all(
-        number(text.replace(",", ".", 1)) is not None for text in texts
-    )
+    if not all(number(_SIGNS.sub("", text)) is not None for text in texts):
+        return None
+    return next((text for text in texts if number(text) is None), None)
+
+
+def odd_date(column: Column) -> str | None:
+    """Of texts that all look like dates, the first that is none as ISO 8601 has them."""
+    texts = column.categories or ()
+    if not all(_DATE_LIKE.fullmatch(text) for text in texts):
+        return None
+    return next((text for text in texts if date(text) is None), None)
 
 
 def strays(column: Column) -> NDArray[np.intp]:

@@ -87,10 +87,9 @@ def _data_card(
     name: str,
     target: Target,
 ) -> DataCard:
-    counts = {
-        each: int(np.count_nonzero(target.values == index))
-        for index, each in enumerate(target.classes)
-    }
+    learnt = {name, *cards}
+    numbers = np.bincount(target.values).tolist() if target.classes else []
+    counts = dict(zip(target.classes, numbers, strict=True))
     return DataCard(
         kind=kind,
         task="classification" if target.classes else "regression",
@@ -100,7 +99,7 @@ def _data_card(
         classes=target.classes,
         class_counts=counts,
         shape=table.images.shape[1:] if table.images is not None else (),
-        ignored=tuple(column for column in table.columns if column not in {name, *cards}),
+        ignored=tuple(column for column in table.columns if column not in learnt),
         notes=(
             *table.notes,
             *target.notes,
@@ -213,7 +212,7 @@ def _cards(table: Table, kind: str, ignored: set[str]) -> dict[str, ColumnCard]:
     if kind == "image":
         return {}
     if table.texts is not None:
-        return {table.texts.name: _text_card(table.texts)}
+        return {table.texts.name: _text_card(table.texts, table.title)}
     cards = {
         name: _card(name, column) for name, column in table.columns.items() if name not in ignored
     }
@@ -226,8 +225,10 @@ def _cards(table: Table, kind: str, ignored: set[str]) -> dict[str, ColumnCard]:
     return cards
 
 
-def _text_card(texts: Texts) -> ColumnCard:
+def _text_card(texts: Texts, title: str) -> ColumnCard:
     empty = int(np.count_nonzero(texts.bytes == 0))
+    if empty == len(texts):
+        raise DataError(f"{title} has only empty texts in {texts.name!r}; there is nothing to read")
     return ColumnCard(name=texts.name, type="text", missing=empty, unique=len(set(texts)))
 
 

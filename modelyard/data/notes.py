@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from modelyard.data.card import ColumnCard
-from modelyard.data.columns import decimal_commas, strays
+from modelyard.data.columns import PLAIN, odd_date, odd_number, strays
 from modelyard.data.rows import Column
 from modelyard.data.table import Table, listed
 
@@ -21,8 +21,10 @@ def notes_on(table: Table, cards: Mapping[str, ColumnCard]) -> Iterator[str]:
     yield from _missing(table, columns)
     yield from _infinite(table, columns)
     yield from _dates(cards)
-    yield from _strays(table, columns)
-    yield from _of_no_use(table, columns, cards)
+    misread = {name: said for name, c in columns.items() if (said := _misread(table, name, c))}
+    yield from misread.values()
+    others = {name: column for name, column in columns.items() if name not in misread}
+    yield from _of_no_use(table, others, cards)
 
 
 def notes_on_classes(target: str, counts: Mapping[str, int]) -> Iterator[str]:
@@ -79,22 +81,27 @@ def _dates(cards: Mapping[str, ColumnCard]) -> Iterator[str]:
         )
 
 
-def _strays(table: Table, columns: Mapping[str, Column]) -> Iterator[str]:
-    for name, column in columns.items():
-        if decimal_commas(column):
-            yield (
-                f"Column {name!r} has decimal commas and is taken as categories. Write decimal "
-                "points to have numbers."
-            )
-            continue
-        rows = strays(column)
-        if len(rows):
-            assert column.categories is not None
-            text = column.categories[column.values[rows[0]]]
-            yield (
-                f"Column {name!r} is mostly numbers but is taken as categories, for {text!r} in "
-                f"{table.where(rows)}. If that means no value, leave the cell empty."
-            )
+def _misread(table: Table, name: str, column: Column) -> str | None:
+    """A sentence on a column of categories that is likely meant otherwise."""
+    if text := odd_number(column):
+        return (
+            f"Column {name!r} has numbers written such as {text!r} and is taken as categories. "
+            f"{PLAIN} to have numbers."
+        )
+    if text := odd_date(column):
+        return (
+            f"Column {name!r} has dates written such as {text!r} and is taken as categories. Write "
+            "ISO 8601, such as 2024-03-31, to have dates."
+        )
+    rows = strays(column)
+    if not len(rows):
+        return None
+    assert column.categories is not None
+    text = column.categories[column.values[rows[0]]]
+    return (
+        f"Column {name!r} is mostly numbers but is taken as categories, for {text!r} in "
+        f"{table.where(rows)}. If that means no value, leave the cell empty."
+    )
 
 
 def _of_no_use(
@@ -106,7 +113,7 @@ def _of_no_use(
     for name, column in columns.items():
         if cards[name].unique < table.rows or table.rows < 2:
             continue
-        if column.categories is not None and not decimal_commas(column):
+        if column.categories is not None:
             yield f"Column {name!r} has another text in every row: an id? Drop it."
         elif column.categories is None and _counts_up(column):
             yield f"Column {name!r} only counts the rows: an id? Drop it."

@@ -19,6 +19,10 @@ from modelyard.errors import DataError
 INPUTS = ("x", "X", "images", "data")
 TARGETS = ("y", "labels", "target")
 
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+"""Times that an array may be larger than packed, from how many bytes on. Packing as NumPy does
+makes zeros 1,000 times smaller and one-hot codes 100 times."""
+
 
 def read_npz(path: Path, title: str) -> Table:
     """The arrays of an NPZ file.
@@ -78,6 +82,7 @@ def _arrays(path: Path, title: str) -> dict[str, NDArray[Any]]:
     name = ""
     arrays: dict[str, NDArray[Any]] = {}
     try:
+        _refuse_bomb(path, title)
         with np.load(path, allow_pickle=False) as file:
             for name in file.files:
                 arrays[name] = file[name]
@@ -85,6 +90,8 @@ def _arrays(path: Path, title: str) -> dict[str, NDArray[Any]]:
                     raise DataError(f"{title} holds {name!r}, which is no NumPy array")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{title}, array {name!r} is damaged: {error}") from error
+    except (RuntimeError, MemoryError) as error:  # encrypted; a head that promises what isn't there
+        raise DataError(f"{title}, array {name!r} can't be read: {error}") from error
     except ValueError as error:
         if "pickle" not in str(error):
             raise DataError(f"{title}, array {name!r} can't be read: {error}") from error
@@ -93,6 +100,19 @@ def _arrays(path: Path, title: str) -> dict[str, NDArray[Any]]:
             "whatever code the file holds. Save it as numbers, or as text with .astype(str)"
         ) from error
     return arrays
+
+
+def _refuse_bomb(path: Path, title: str) -> None:
+    """Arrays that unpack to far more than they take are not unpacked to see what they hold."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            grown = entry.file_size > BOMB_RATIO * entry.compress_size
+            if grown and entry.file_size > BOMB_BYTES:
+                raise DataError(
+                    f"{title}, array {entry.filename.removesuffix('.npy')!r} unpacks from "
+                    f"{entry.compress_size:,} to {entry.file_size:,} bytes, as zip bombs do; if it "
+                    "is meant to, save it unpacked, with np.savez"
+                )
 
 
 def _pick(arrays: dict[str, NDArray[Any]], names: tuple[str, ...], role: str, title: str) -> str:
@@ -112,12 +132,23 @@ def _column(array: NDArray[Any], name: str, title: str) -> Column:
     if array.dtype.kind in "uif":
         return of_numbers(array)
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        array = _decoded(array, name, title)
     if array.dtype.kind in "UT":
         return of_texts(array.tolist())
     raise DataError(
         f"{title}, array {name!r} has type {array.dtype}, which is no number, text or boolean"
     )
+
+
+def _decoded(array: NDArray[np.bytes_], name: str, title: str) -> NDArray[np.str_]:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        row = next(i for i, cell in enumerate(array) if error.object == cell)
+        raise DataError(
+            f"{title}, array {name!r}, row {row + 1} is not UTF-8: {error.object[:60]!r}; save it "
+            "as text, with np.char.decode(array, 'latin-1') perhaps"
+        ) from error
 
 
 def _images(x: NDArray[Any], name: str, title: str) -> NDArray[Any]:
@@ -137,14 +168,19 @@ def compact(images: NDArray[Any], name: str, title: str) -> NDArray[Any]:
     """Images in the smallest of uint8 and float32 that holds their values.
 
     Raises:
-        DataError: a pixel is NaN or infinite; names the image.
+        DataError: a pixel is NaN, infinite, or beyond float32; names the image.
     """
     if images.dtype.kind in "bu" and images.dtype.itemsize == 1:
         return images.astype(np.uint8)
-    bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-    if len(bad):
-        raise DataError(f"{title}, array {name!r}, row {bad[0] + 1} has a pixel NaN or infinite")
     small = images.astype(np.uint8) if images.min() >= 0 and images.max() <= 255 else None
     if small is not None and np.array_equal(small, images):
         return small
-    return images.astype(np.float32)
+    with np.errstate(over="ignore"):
+        large = images.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(large).all(axis=(1, 2, 3)))
+    if len(bad):
+        raise DataError(
+            f"{title}, array {name!r}, row {bad[0] + 1} has a pixel that is NaN, infinite or "
+            "beyond float32; mend it, or leave the image out"
+        )
+    return large

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from modelyard.data.columns import of_booleans, of_days, of_numbers, of_texts
 from modelyard.data.rows import Column
@@ -18,6 +19,8 @@ from modelyard.errors import DataError
 
 MAGIC = b"PAR1"
 DAY_MICROSECONDS = 86_400_000_000
+YEAR_1_SECONDS, YEAR_10_000_SECONDS = -62_135_596_800, 253_402_300_800
+"""From 1970-01-01 to the first dates that ISO 8601 writes with four digits, and after the last."""
 
 
 def read_parquet(path: Path, title: str) -> Table:
@@ -66,20 +69,42 @@ def _refuse_doubles(names: list[str], title: str) -> None:
         )
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
+
+
+def _days(cells: pa.ChunkedArray, name: str, title: str) -> NDArray[np.float64]:
+    """Days since 1970-01-01, 0 where missing.
+
+    Raises:
+        DataError: a date is none that can be written; names the row.
+    """
+    to_seconds = pc.CastOptions(pa.timestamp("s"), allow_time_truncate=True)
+    seconds = pc.fill_null(pc.cast(pc.cast(cells, options=to_seconds), pa.int64()), 0).to_numpy()
+    bad = np.flatnonzero((seconds < YEAR_1_SECONDS) | (seconds >= YEAR_10_000_SECONDS))
+    if len(bad):
+        raise DataError(
+            f"{title}, column {name!r} has a date outside the years 1 to 9999 in row {bad[0] + 1}; "
+            "leave the cell empty if it means none",
+            value=name,
+        )
+    moments = pc.cast(cells, pa.timestamp("us"), safe=False)
+    micros: NDArray[np.int64] = pc.fill_null(pc.cast(moments, pa.int64()), 0).to_numpy()
+    return micros / DAY_MICROSECONDS
+
+
 def _column(cells: pa.ChunkedArray, name: str, title: str) -> Column:
     kind = cells.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
         cells = pc.cast(cells, kind)
-    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_null(kind) or _is_text(kind):
         return of_texts(pc.cast(cells, pa.large_string()))
     missing = pc.is_null(cells).to_numpy()
     if pa.types.is_boolean(kind):
         return of_booleans(pc.fill_null(cells, False).to_numpy(), missing)
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        moments = pc.cast(cells, pa.timestamp("us"), safe=False)
-        days = pc.fill_null(pc.cast(moments, pa.int64()), 0).to_numpy() / DAY_MICROSECONDS
-        return of_days(days, missing)
+        return of_days(_days(cells, name, title), missing)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = pc.cast(cells, pa.float64(), safe=False)
         return of_numbers(pc.fill_null(numbers, np.nan).to_numpy(), missing)

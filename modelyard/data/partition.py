@@ -51,6 +51,11 @@ def _published(dataset: Dataset, data: Data, strata: Indices, seed: int) -> Part
     table, split = dataset.table, data.split
     assert table.parts is not None
     train, validation, test = (np.flatnonzero(table.parts == part) for part in range(3))
+    for name, rows in (("training", train), ("test", test)):
+        if not len(rows):
+            raise DataError(
+                f"{table.title} comes with parts of its own, and its {name} part is empty"
+            )
     if len(validation):
         return Parts(train, validation, test)
     if dataset.grouping is not None and dataset.grouping.time is not None:

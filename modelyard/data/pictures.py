@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -108,16 +109,22 @@ def _look(path: Path, name: str) -> _Look:
 
 
 def _pixels(image: Image.Image, mode: str, size: Size) -> NDArray[Any]:
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data:
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.has_transparency_data:
         # What a transparent pixel hides is nobody's picture.
-        ground = Image.new("RGBA", upright.size, "white")
-        ground.alpha_composite(upright.convert("RGBA"))
-        upright = ground
-    upright = upright.convert(mode)
-    if upright.size != (size[1], size[0]):
-        upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(upright)
+        ground = Image.new("RGBA", image.size, "white")
+        ground.alpha_composite(image.convert("RGBA"))
+        image = ground
+    if image.mode == "L":  # a third of the memory that it takes as colour
+        image = _resized(image, size)
+    return np.asarray(_resized(image.convert(mode), size))
+
+
+def _resized(image: Image.Image, size: Size) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 @contextmanager
@@ -126,7 +133,9 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{name} is empty (0 bytes)", value=name)
-        with Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            opened = Image.open(path, formats=FORMATS)
+        with opened as image:
             yield image
     except UnidentifiedImageError as error:
         found = sniff(path) or "text"
@@ -136,11 +145,14 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
             f"PNG, JPEG, PPM, BMP and WebP are",
             value=name,
         ) from error
-    except (
-        *(OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error),
-        Image.DecompressionBombError,
-    ) as error:
-        raise DataError(f"{name} is damaged or cut short: {error}", value=name) from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name} is too large: {error} Shrink it, or leave it out", value=name
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        problem = f"can't be read: {reason}" if reason else f"is damaged or cut short: {error}"
+        raise DataError(f"{name} {problem}", value=name) from error
 
 
 def _common_size(sizes: Sequence[Size]) -> Size:

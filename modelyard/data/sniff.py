@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+
+def _wide(bits: int) -> str:
+    return f"UTF-{bits} text; save it as UTF-8, such as with iconv -f UTF-{bits} -t UTF-8"
+
+
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -20,8 +25,9 @@ _SIGNATURES = (
     (b"\x89HDF", "an HDF5 file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
-    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+    (b"\xff\xfe\0\0", _wide(32)),
+    (b"\xff\xfe", _wide(16)),
+    (b"\xfe\xff", _wide(16)),
     (b"\x7fELF", "a program"),
 )
 
@@ -49,7 +55,12 @@ def sniff(path: Path) -> str | None:
     for signature, words in _MARKUP:
         if start.startswith(signature):
             return words
-    return "a binary file" if b"\0" in head else None
+    if b"\0" not in head:
+        return None
+    # Half of what Latin letters are in UTF-16 is zeros, every other byte.
+    few, many = sorted((head[::2].count(0), head[1::2].count(0)))
+    wide = few < 0.05 * len(head) and many > 0.4 * len(head)
+    return _wide(16) if wide else "a binary file"
 
 
 def tail(path: Path, count: int) -> bytes:

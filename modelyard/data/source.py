@@ -69,8 +69,20 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
         file: what ``fetched`` found.
 
     Raises:
-        DataError: it isn't there, isn't what its name says, or can't be read.
+        DataError: it isn't there, isn't what its name says, can't be read, or is too large.
     """
+    try:
+        return _read(source, base, file)
+    except OSError as error:
+        raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{source} needs more memory than there is here ({error or 'none is left'}); take "
+            "fewer rows, or a machine with more"
+        ) from error
+
+
+def _read(source: str, base: Path, file: Path | None) -> Table:
     if source.startswith(PREFIX):
         return read_bundled(source)
     if (name := set_name(source)) is not None:
@@ -95,17 +107,14 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
     reader = READERS.get(suffix.lower())
     if reader is None:
         raise DataError(
-            f"{source} ends in {suffix or 'no suffix'!r}; "
+            f"{source} {f'ends in {suffix!r}' if suffix else 'has no suffix'}; "
             f"a file must be one of {', '.join(READERS)}",
             value=source,
             valid=tuple(READERS),
         )
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{source} is empty (0 bytes)", value=source)
-        return reader(path, source)
-    except OSError as error:
-        raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+    if path.stat().st_size == 0:
+        raise DataError(f"{source} is empty (0 bytes)", value=source)
+    return reader(path, source)
 
 
 def _object(source: str, folder: Path) -> Path:
@@ -153,12 +162,9 @@ def _folder(path: Path, source: str) -> Table:
     """The pictures or texts of a folder; one with tables only is refused with their names."""
     from modelyard.data.class_folder import has_classes, read_class_folder
 
-    try:
-        if has_classes(path):
-            return read_class_folder(path, source)
-        files = sorted(child.name for child in path.iterdir() if child.suffix in READERS)
-    except OSError as error:
-        raise DataError(f"{source} can't be read: {error.strerror or error}") from error
+    if has_classes(path):
+        return read_class_folder(path, source)
+    files = sorted(child.name for child in path.iterdir() if child.suffix in READERS)
     hint = (
         f"name one of its files: {listed(files)}"
         if files

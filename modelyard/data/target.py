@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.data.columns import decimal_commas, strays
+from modelyard.data.columns import PLAIN, odd_number, strays
 from modelyard.data.rows import Column
 from modelyard.data.table import Table, listed
 from modelyard.data.values import plain
@@ -87,22 +88,7 @@ def _refuse_gaps(table: Table, name: str, column: Column) -> None:
 
 def _categories(table: Table, name: str, column: Column) -> Target:
     assert column.categories is not None
-    if decimal_commas(column):
-        raise DataError(
-            f"{table.title}, target {name!r} has decimal commas, such as "
-            f"{next(text for text in column.categories if ',' in text)!r}; write decimal points",
-            key=KEY,
-            value=name,
-        )
-    rows = strays(column)
-    if len(rows) and len(column.categories) > MOST_CLASSES:
-        text = column.categories[column.values[rows[0]]]
-        raise DataError(
-            f"{table.title}, target {name!r} holds text among its numbers: {text!r} in "
-            f"{table.where(rows)}",
-            key=KEY,
-            value=name,
-        )
+    stray = _stray(table, name, column)
     counts = np.bincount(column.values, minlength=len(column.categories))
     present = np.flatnonzero(counts)
     classes = tuple(column.categories[index] for index in present)
@@ -120,7 +106,46 @@ def _categories(table: Table, name: str, column: Column) -> Target:
             key=KEY,
             value=name,
         )
-    return Target(values=np.searchsorted(present, column.values).astype(np.int64), classes=classes)
+    return Target(
+        values=np.searchsorted(present, column.values).astype(np.int64),
+        classes=classes,
+        notes=(
+            *([f"Target {name!r} {stray}. Both are taken as classes."] if stray else []),
+            *_alike(name, classes),
+        ),
+    )
+
+
+def _stray(table: Table, name: str, column: Column) -> str:
+    """What keeps most cells of a target from being numbers, "" where nothing does.
+
+    Raises:
+        DataError: there are more of them than classes that one would name by numbers.
+    """
+    assert column.categories is not None
+    many = len(column.categories) > MOST_CLASSES
+    odd, rows, said = odd_number(column), strays(column), ""
+    if odd and (many or "," in odd):
+        said = f"has numbers written such as {odd!r}. {PLAIN}"
+    elif len(rows):
+        text = column.categories[column.values[rows[0]]]
+        said = f"holds text among its numbers: {text!r} in {table.where(rows)}"
+    if said and (many or odd):
+        raise DataError(f"{table.title}, target {name!r} {said}", key=KEY, value=name)
+    return said
+
+
+def _alike(name: str, classes: tuple[str, ...]) -> Iterator[str]:
+    """A sentence on classes that may be one, written in several ways."""
+    spelt: dict[str, list[str]] = {}
+    for text in classes:
+        spelt.setdefault(text.casefold(), []).append(text)
+    alike = [" and ".join(texts) for texts in spelt.values() if len(texts) > 1]
+    if alike:
+        yield (
+            f"Classes of {name!r} differ in capital letters only: {listed(alike, 5)}. Write them "
+            "alike if they are the same."
+        )
 
 
 def _numbers(table: Table, name: str, column: Column, distinct: NDArray[np.float64]) -> Target:

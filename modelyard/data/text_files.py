@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from modelyard.data.sniff import sniff
 from modelyard.data.texts import Texts
 from modelyard.errors import DataError
 
@@ -32,15 +33,17 @@ def read_text_files(
 
 
 def _decoded(path: Path, said: str) -> str:
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{said} can't be read: {error.strerror}", value=said) from error
+    if found := sniff(path) if b"\0" in raw else None:
+        raise DataError(f"{said} is no plain text: it is {found}", value=said)
     try:
         return raw.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         wrong = error.object[error.start]
-        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            fix = "it is UTF-16: iconv -f UTF-16 -t UTF-8"
-        else:
-            fix = "save it as UTF-8, such as with iconv -f ISO-8859-1 -t UTF-8"
+        fix = "save it as UTF-8, such as with iconv -f ISO-8859-1 -t UTF-8"
         raise DataError(
             f"{said} is not UTF-8: byte {error.start + 1} is {wrong:#04x}; {fix}", value=said
         ) from error

@@ -47,6 +47,20 @@ def test_task(tmp_path: Path, target: list[Any], classes: tuple[str, ...]) -> No
     assert sum(card.class_counts.values()) == (60 if classes else 0)
 
 
+def test_odd_classes_are_said(tmp_path: Path) -> None:
+    """Text among numbers, and classes that differ in capital letters only, are said."""
+    stray = card_of(tmp_path, {"a": NUMBERS, "y": ["1", "2", "none"] * 20})
+    assert any("holds text among its numbers: 'none' in lines 4" in note for note in stray.notes)
+    alike = card_of(tmp_path, {"a": NUMBERS, "y": ["No", "no", "yes"] * 20})
+    assert any("differ in capital letters only: No and no." in note for note in alike.notes)
+
+
+def test_an_odd_column_is_no_id(tmp_path: Path) -> None:
+    """Nobody is advised to drop a column that holds amounts in another writing."""
+    card = card_of(tmp_path, {"a": [f"${i}.50" for i in range(60)], "y": ["p", "q"] * 30})
+    assert not any("Drop it" in note for note in card.notes)
+
+
 def test_rule_is_said(tmp_path: Path) -> None:
     """Where whole numbers could be either, the card says how they are taken and why."""
     few = card_of(tmp_path, {"a": NUMBERS, "y": [0, 1, 2] * 20})
@@ -95,7 +109,11 @@ def test_columns(tmp_path: Path) -> None:
         ([f"id{i}" for i in range(60)], "Column 'a' has another text in every row: an id?"),
         (list(range(100, 160)), "Column 'a' only counts the rows: an id?"),
         (["?", *NUMBERS[1:]], "Column 'a' is mostly numbers but is taken as categories, for '?' "),
-        ([f'"{i},5"' for i in range(60)], "Column 'a' has decimal commas and is taken as categ"),
+        ([f'"{i},5"' for i in range(60)], "Column 'a' has numbers written such as '0,5' and is t"),
+        ([f'"{i + 1},001"' for i in range(60)], "Column 'a' has numbers written such as '1,001' a"),
+        ([f"{i} %" for i in range(60)], "Column 'a' has numbers written such as '0 %' and is take"),
+        (["1/31/2024", "2/28/2024"] * 30, "Column 'a' has dates written such as '1/31/2024' and"),
+        (["2024-02-28", "2024-02-31"] * 30, "Column 'a' has dates written such as '2024-02-31' a"),
         (["inf", *NUMBERS[1:]], "Column 'a' is infinite in line 2: taken as missing."),
         (["2024-01-01", "2024-02-01"] * 30, "Dates, learnt from as days since 1970-01-01: a."),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,46 @@ def test_folders_that_hold_nothing_to_read(tmp_path: Path) -> None:
     assert "a folder of pictures or texts for each class" in refusal(tmp_path / "a")
     (tmp_path / "a/b").mkdir()
     assert "has no pictures" in refusal(tmp_path / "a")
+    (tmp_path / "a/b/1.tif").write_bytes(b"II*")
+    assert "such as cats/1.png and dogs/1.png; it has b/1.tif" in refusal(tmp_path / "a")
     root = pictures(tmp_path / "x")
     (root / "dog/a.txt").write_text("bark")
     assert "holds both pictures (cat/0.png) and texts (dog/a.txt)" in refusal(root)
+
+
+def test_parts_that_are_not_whole(tmp_path: Path) -> None:
+    """Folders train and validation without a test, and a test without examples, are refused."""
+    pictures(tmp_path / "x/train")
+    pictures(tmp_path / "x/val")
+    assert "train and val, which are parts and no classes, and none for the test" in refusal(
+        tmp_path / "x"
+    )
+    (tmp_path / "x/test/cat").mkdir(parents=True)
+    with pytest.raises(DataError, match="its test part is empty"):
+        describe(Data(source="x"), tmp_path)
+
+
+def test_odd_files(tmp_path: Path) -> None:
+    """A link that leads nowhere, and a class whose name nobody can write, are refused by name."""
+    root = pictures(tmp_path / "x")
+    (root / "cat/4.png").symlink_to(root / "nowhere.png")
+    assert "cat/4.png can't be read: No such file or directory" in refusal(root)
+    (root / "cat/4.png").unlink()
+    (root / "cat/4.png").symlink_to(root / "cat/4.png")
+    assert "cat/4.png can't be read: Too many levels of symbolic links" in refusal(root)
+    (root / "cat/4.png").unlink()
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9")).mkdir()
+    assert "rename its folder b'caf\\xe9'" in refusal(root)
+
+
+def test_pictures_beyond_all_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that would unpack to gigabytes is too large, not damaged; half of it is read."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    root = pictures(tmp_path / "x")
+    write_picture(root / "cat/0.png", np.zeros((10, 20), np.uint8))
+    assert loaded(root).card.rows == 6
+    write_picture(root / "cat/0.png", np.zeros((10, 21), np.uint8))
+    assert "cat/0.png is too large: Image size (210 pixels)" in refusal(root)
 
 
 def test_a_class_with_one_example_is_named_by_its_file(tmp_path: Path) -> None:
@@ -212,6 +250,11 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     assert list(dataset.rows.texts)[3] == "spam größer 0"
     (tmp_path / "x/ham/1.txt").write_bytes("größer".encode("latin-1"))
     assert "ham/1.txt is not UTF-8: byte 3 is 0xf6; save it as UTF-8" in refusal(tmp_path / "x")
+    (tmp_path / "x/ham/1.txt").write_bytes("plain".encode("utf-16-le"))
+    assert "ham/1.txt is no plain text: it is UTF-16 text" in refusal(tmp_path / "x")
+    for path in (tmp_path / "x").rglob("*.txt"):
+        path.write_bytes(b"")
+    assert "x has only empty texts in 'text'" in refusal(tmp_path / "x")
 
 
 @pytest.mark.parametrize("kind", ["table", "text"])

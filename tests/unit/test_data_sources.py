@@ -84,6 +84,8 @@ def test_csv_dialects(tmp_path: Path) -> None:
     assert table.columns["b"].cells() == [2.0, 3.0]
     assert table.first_line is None
     assert table.notes == ("Cells are separated by ';'.",)
+    (tmp_path / "b.csv").write_text('"a, or b";c\n1;2\n')
+    assert list(read("b.csv", tmp_path).columns) == ["a, or b", "c"]
 
 
 def test_long_csv_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +120,25 @@ def test_long_csv_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (b"a,y\n1,2\n3,\n4,NA\n5,1\n", "target 'y' has no value in 2 of 4 rows: lines 3, 4"),
         (b"a,y\n1,2.5\n3,inf\n", "target 'y' is infinite or beyond 1e+150 in 1 of 2 rows: line 3"),
         (b"a,y\n1,2.5\n3,1e200\n", "target 'y' is infinite or beyond 1e+150 in 1 of 2 rows"),
-        (b"a;y\n1;2,5\n3;1\n", "target 'y' has decimal commas, such as '2,5'; write decimal"),
+        (b"a;y\n1;2,5\n3;1\n", "target 'y' has numbers written such as '2,5'. Write numbers as 12"),
+        (b'a,y\n1,"1,001"\n2,"2,002"\n', "target 'y' has numbers written such as '1,001'"),
+        (b",,y\n1,2,3\n", "2 columns without a name (the 1 and 2 of line 1)"),
+        (b"1,2,1\n1,2,3\n", "2 columns named '1' (the 1 and 3 of line 1); the first line must"),
+        (
+            b"a,y\n1,2,\n3,4,\n",
+            "line 2 has 3 cells where the first line has 2 names ('1,2,'); it e",
+        ),
+        (
+            b"Sales\n\na,y\n1,2\n",
+            "in double quotes, and remove 'Sales' if that is no line of names",
+        ),
+        (b"sep=,\na,b,y\n1,2,3\n", "and remove 'sep=,' if that is no line of names"),
+        (b'a,y\n1,2\n"3,4\n5,6\n', "line 3 has 1 cells"),
+        (b'a,y\n1,2\n"3,4\n5,6\n', "is a double quote left open there?"),
+        (b"a,y\n" + b"long " * 50_000 + b",1\n2\n", "line 3 has 1 cells"),
+        (b"a,y\n" + b"1,2\n" * 2000 + b"x\0y,1\n", "line 2002 holds a byte 0, as no text does"),
+        ("a,y\n1,2\n".encode("utf-16-le"), "UTF-16 text; save it as UTF-8"),
+        ("a,y\n1,2\n".encode("utf-32"), "UTF-32 text; save it as UTF-8"),
         (b"a,y\n1,x\n3,x\n", "only one class: 'x' in every row"),
         (b"a,y\n1,2\n3,2\n", "target 'y' is 2 in every row"),
         (b"a,y\n1,2024-01-01\n3,2024-01-02\n", "target 'y' holds dates"),
@@ -166,6 +186,12 @@ def parquet(path: Path, **columns: Any) -> Path:
     return path
 
 
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    """What the system says of a path is passed on, not thrown."""
+    with pytest.raises(DataError, match=r"\.csv can't be read: File name too long"):
+        read("a" * 300 + ".csv", tmp_path)
+
+
 def test_parquet_types(tmp_path: Path) -> None:
     """Every plain Parquet type becomes numbers, dates or categories."""
     day = np.array(["2024-01-01", "2024-01-02T06:00", "NaT"], dtype="datetime64[s]")
@@ -179,6 +205,7 @@ def test_parquet_types(tmp_path: Path) -> None:
         c=pa.array(["x", "y", None]).dictionary_encode(),
         t=pa.array(day),
         n=pa.nulls(3),
+        v=pa.array(["x", "y", None]).cast(pa.string_view()),
     )
     table = read("a.parquet", tmp_path)
     cells = {name: column.cells() for name, column in table.columns.items()}
@@ -191,6 +218,7 @@ def test_parquet_types(tmp_path: Path) -> None:
         "c": ["x", "y", None],
         "t": ["2024-01-01", "2024-01-02T06:00:00", None],
         "n": [None, None, None],
+        "v": ["x", "y", None],
     }
     assert table.integers == {"i"}
 
@@ -208,6 +236,8 @@ def test_unusable_parquet(tmp_path: Path) -> None:
     assert "has no rows" in refusal(path)
     parquet(path, a=[[1], [2]], y=[1, 2])
     assert "column 'a' holds list<" in refusal(path)
+    parquet(path, a=pa.array([0, 10**15], pa.timestamp("s")), y=[1, 2])
+    assert "column 'a' has a date outside the years 1 to 9999 in row 2" in refusal(path)
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], ["y", "y"]), path)
     assert "2 columns named 'y'" in refusal(path)
 
@@ -288,7 +318,41 @@ def test_unusable_npz(tmp_path: Path) -> None:
     npz(path, x=np.zeros((4, 3, 32, 32)), y=np.arange(4))
     assert "the channels come last" in refusal(path)
     npz(path, x=np.full((4, 8, 8), [[np.nan]]), y=np.arange(4))
-    assert "row 1 has a pixel NaN or infinite" in refusal(path)
+    assert "row 1 has a pixel that is NaN, infinite or beyond float32" in refusal(path)
+    npz(path, x=np.full((4, 8, 8), 1e300), y=np.arange(4))
+    assert "row 1 has a pixel that is NaN, infinite or beyond float32" in refusal(path)
+    npz(path, x=np.zeros((2, 8, 8)), y=np.array([b"caf\xc3\xa9", b"caf\xe9"]))
+    assert "array 'y', row 2 is not UTF-8: b'caf\\xe9'" in refusal(path)
+
+
+def zipped(path: Path, header: dict[str, Any], size: int) -> Path:
+    """An NPZ file whose x is a head and some packed zeros."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, header)
+    with zipfile.ZipFile(npz(path, y=np.arange(4)), "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x.npy", head.getvalue() + bytes(size))
+    return path
+
+
+def test_npz_that_unpacks_to_more_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zip bomb isn't unpacked, nor is an array made that the file only promises."""
+    kind = {"descr": "|u1", "fortran_order": False}
+    path = zipped(tmp_path / "a.npz", {**kind, "shape": (4, 500, 500)}, 1_000_000)
+    monkeypatch.setattr("modelyard.data.npz_file.BOMB_BYTES", 500_000)
+    assert "array 'x' unpacks from" in refusal(path)
+    zipped(path, {**kind, "shape": (1 << 40, 1 << 10)}, 100)
+    assert "array 'x' can't be read: Unable to allocate 1.00 PiB" in refusal(path)
+
+
+def test_npz_under_a_password(tmp_path: Path) -> None:
+    """An encrypted archive is refused by the name of its array."""
+    path = npz(tmp_path / "a.npz", x=np.zeros((4, 2)), y=np.arange(4))
+    raw = bytearray(path.read_bytes())
+    raw[raw.find(b"PK\3\4") + 6] |= 1
+    raw[raw.find(b"PK\1\2") + 8] |= 1
+    assert "array 'x' can't be read: File 'x.npy' is encrypted" in refusal(path, bytes(raw))
 
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from modelyard.experiment.keys import Loc
 from modelyard.experiment.rules.case import Case, Mistakes, listing
 
+SHOWN = 50
+"""Columns that a message lists before it only counts them."""
+
 
 def check_columns(case: Case) -> Mistakes:
     """Unknown columns, a missing target, and a target that is used for something else."""
@@ -16,7 +19,7 @@ def check_columns(case: Case) -> Mistakes:
         columns = case.catalogue.columns
         yield case.mistake(
             ("data", "target"),
-            f"a table needs data.target, the column to predict; there are {listing(columns)}",
+            f"a table needs data.target, the column to predict; {_known(columns)}",
             valid=columns,
         )
     if data.target is None:
@@ -39,10 +42,16 @@ def _unknown(case: Case) -> Mistakes:
         if name not in columns:
             yield case.mistake(
                 loc,
-                f"there is no column {name!r} in {case.experiment.data.source}; "
-                f"there are {listing(columns)}",
+                f"there is no column {name!r} in {case.experiment.data.source}; {_known(columns)}",
                 valid=columns,
             )
+
+
+def _known(columns: tuple[str, ...]) -> str:
+    if len(columns) == 1:
+        return f"its only one is {columns[0]!r}: cells are parted by commas, semicolons, tabs or |"
+    more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
+    return f"there are {listing(columns[:SHOWN])}{more}"
 
 
 def _named(case: Case) -> list[tuple[Loc, str]]:
