@@ -13,7 +13,8 @@ from modelyard.errors import ModelyardError
 from modelyard.evaluate.catalogue import metric_named
 from modelyard.evaluate.metrics import compute
 from modelyard.models.estimator import Array
-from modelyard.models.packed import PackedModelError, Predictor
+from modelyard.models.packed import PackedModelError
+from modelyard.models.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)

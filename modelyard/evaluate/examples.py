@@ -15,7 +15,7 @@ from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.explanation import MOST, Contribution, Example
 from modelyard.evaluate.shapley import MISSING, shapley
 from modelyard.models.estimator import Array
-from modelyard.models.packed import Predictor
+from modelyard.models.predictor import Predictor
 
 MAP_SIDE = 32
 """Most cells along a side of a map; larger ones are summed together."""

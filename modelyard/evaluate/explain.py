@@ -22,7 +22,7 @@ from modelyard.evaluate.metrics import measure
 from modelyard.evaluate.shapley import BACKGROUND
 from modelyard.experiment.explain import Explain
 from modelyard.models.estimator import Array
-from modelyard.models.packed import Predictor
+from modelyard.models.predictor import Predictor
 
 LOSS = "log_loss"
 """Looked at where the metric says nothing: rows of one class have no area, but a loss."""

@@ -13,7 +13,7 @@ from modelyard.evaluate.metrics import compute, confusion, per_class
 from modelyard.evaluate.plugged import Evidence
 from modelyard.experiment.model import Experiment
 from modelyard.models.estimator import Array
-from modelyard.models.packed import Predictor
+from modelyard.models.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)

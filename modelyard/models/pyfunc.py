@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from modelyard.models.estimator import Array
-from modelyard.models.packed import Predictor, load
+from modelyard.models.packed import load
+from modelyard.models.predictor import Predictor
 
 
 class PyfuncModel:

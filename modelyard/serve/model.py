@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.models.packed import Predictor, load
+from modelyard.models.packed import load
+from modelyard.models.predictor import Predictor
 from modelyard.serve.payload import Payload, decode
 
 EXAMPLE = "example.json"

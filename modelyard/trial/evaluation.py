@@ -15,7 +15,8 @@ from modelyard.evaluate.explanation import FILE as EXPLANATION
 from modelyard.evaluate.outcome import Evaluation
 from modelyard.evaluate.predictions import write_predictions
 from modelyard.experiment.model import Experiment
-from modelyard.models.packed import Predictor, load
+from modelyard.models.packed import load
+from modelyard.models.predictor import Predictor
 from modelyard.plugins.loading import PluginError
 from modelyard.store.store import Store, join
 

@@ -27,7 +27,7 @@ from modelyard.models.classical import ClassicalEstimator, build_classical
 from modelyard.models.estimator import Array
 from modelyard.models.families import FAMILIES
 from modelyard.models.network import NetworkEstimator, Shape
-from modelyard.models.packed import Predictor
+from modelyard.models.predictor import Predictor
 from tests.support.fitting import digits, table
 
 

@@ -17,7 +17,7 @@ from modelyard.data.snapshot import Snapshot
 from modelyard.evaluate.metrics import compute
 from modelyard.evaluate.outcome import Evaluation, evaluate
 from modelyard.evaluate.predictions import write_predictions
-from modelyard.models.packed import Predictor
+from modelyard.models.predictor import Predictor
 from tests.support.fitting import digits, experiment, table
 
 
