@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from modelyard.api import FailureView, StageState
 from modelyard.contract import LaunchKey, Stage, Variable
@@ -17,23 +17,14 @@ from modelyard.server.library import Library
 from modelyard.server.live import LiveJournal
 from modelyard.settings import Settings
 from modelyard.store.store import store_for
+from modelyard.sweep.control import Controller
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
 from modelyard.sweep.stage import StageController, StageOrder, outcome_of
-from modelyard.sweep.world import Finish, Outcome
+from modelyard.sweep.world import Outcome
 
 if TYPE_CHECKING:
     from modelyard.sweep.controller import SweepController
-
-
-class Controller(Protocol):
-    """What runs one stage: of a sweep's trials, or of a single task."""
-
-    def wake(self) -> None:
-        """The journal has news."""
-
-    async def run(self) -> Finish:
-        """To the stage's end."""
 
 
 class StageFailed(ModelyardError):

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modelyard.contract import LaunchKey, Stop
 from modelyard.data.card import DataCard
-from modelyard.errors import ModelyardError
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import effective_space
@@ -18,9 +16,10 @@ from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.models.families import family_named, resolve
 from modelyard.settings import Settings
 from modelyard.sweep.budget import busy_seconds, crowd_note, parallel_trials
+from modelyard.sweep.control import Controller
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently, patiently_in
-from modelyard.sweep.reconciler import Boundary, Reconciler
+from modelyard.sweep.reconciler import Boundary
 from modelyard.sweep.study import SweepStudy
 from modelyard.sweep.trials import TrialWork
 from modelyard.sweep.waiting import HOUR
@@ -33,16 +32,11 @@ the newest results, so it is as few as keep slots filled when several end togeth
 at once none is, and the sampler knows every result that there is."""
 
 
-class SweepController:
-    """Runs the sweep stage of one sweep.
-
-    All methods belong to one event loop; ``wake`` may be called from any thread. The stages
-    ``prepare`` and ``sweep`` must have been begun in the journal.
+class SweepController(Controller):
+    """Runs the sweep stage of one sweep; its stage ``prepare`` is complete.
 
     Args:
-        sweep: its row; what is desired is read anew at each look.
         storage: SQLAlchemy URL of Optuna's database; the installation's own when left out.
-        boundary: see ``reconciler.Boundary``.
     """
 
     def __init__(
@@ -55,34 +49,17 @@ class SweepController:
         storage: str | None = None,
         boundary: Boundary = lambda _action, _when: None,
     ) -> None:
-        self._sweep = sweep
+        super().__init__(
+            sweep=sweep, journal=journal, board=board, settings=settings, boundary=boundary
+        )
         self._experiment = Experiment.model_validate(sweep.experiment)
-        self._journal = journal
-        self._board = board
-        self._settings = settings
         self._storage = storage or settings.study_url
-        self._boundary = boundary
-        self._reconciler: Reconciler | None = None
-
-    def wake(self) -> None:
-        """Events of this sweep were stored, or something else is wanted of it."""
-        if self._reconciler is not None:
-            self._reconciler.wake()
-
-    def stop_for(self, key: LaunchKey) -> Stop | None:
-        """Why a launch is to end, from memory; None when it may go on."""
-        return None if self._reconciler is None else self._reconciler.stop_for(key)
 
     async def run(self) -> Finish:
-        """Run until the sweep is complete, failed, cancelled or interrupted.
-
-        The stage's end is in the journal before this returns (an interrupted one stays open);
-        the sweep's own state is left to the caller.
+        """See ``Controller.run``; the sweep's own state is left to the caller.
 
         Raises:
-            LeaseLost: another server goes on with it.
             InputError: the experiment asks for what can't be.
-            ModelyardError: journal, study or executor couldn't be used for a minute.
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"study-{self._sweep.id}")
         try:
@@ -92,21 +69,12 @@ class SweepController:
             thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, thread: ThreadPoolExecutor) -> Finish:
-        rows = await patiently(self._journal.stages, self._sweep.id)
-        stages = {row.stage: row for row in rows}
+        stages = await self._stages()
         prepared = stages["prepare"].outcome
         study = await patiently_in(thread, lambda: self._open_study(prepared))
         try:
             work = await self._open_work(study, thread, stages)
-            self._reconciler = Reconciler(
-                sweep=self._sweep.id,
-                started_at=stages["sweep"].started_at,
-                work=work,
-                journal=self._journal,
-                board=self._board,
-                boundary=self._boundary,
-            )
-            return await self._reconciler.run()
+            return await self._reconcile(work, started_at=stages["sweep"].started_at)
         finally:
             thread.submit(study.close)
 
@@ -122,9 +90,7 @@ class SweepController:
         self, study: SweepStudy, thread: ThreadPoolExecutor, stages: Mapping[str, StageRow]
     ) -> TrialWork:
         experiment = self._experiment
-        document = await patiently(self._journal.document, self._sweep.document)
-        if document is None:
-            raise ModelyardError(f"The journal has no document of sweep {self._sweep.id}.")
+        document = await self._document()
         policy = await self._policy(study)
         work = TrialWork(
             sweep=self._sweep,

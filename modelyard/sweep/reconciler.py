@@ -16,7 +16,7 @@ from time import monotonic, thread_time
 from typing import Any
 
 from modelyard.api import Desired
-from modelyard.contract import Batch, Event, LaunchKey, Stop, TrialSpec
+from modelyard.contract import Batch, Event, LaunchKey, TrialSpec
 from modelyard.journal.journal import Journal
 from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
@@ -103,10 +103,6 @@ class Reconciler:
         """Something of this sweep changed: its events, jobs or what is wanted of it."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._changed.set)
-
-    def stop_for(self, key: LaunchKey) -> Stop | None:
-        """Why a launch is to end, from memory: what the intake's reply carries."""
-        return next((one.stop for one in self._memory.rows(key.task) if one.key == key), None)
 
     async def run(self) -> Finish:
         """Reconcile until nothing is left to do.

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelyard.api import Desired, FailureView, StageState, TrialState
-from modelyard.contract import LaunchKey, Scalar, Stage, Stop, TrialResult, TrialSpec
-from modelyard.errors import ModelyardError
+from modelyard.contract import LaunchKey, Scalar, Stage, TrialResult, TrialSpec
 from modelyard.executor import Capacity, Placement, Resources
 from modelyard.experiment.model import Experiment
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.settings import Settings
 from modelyard.store.store import join
+from modelyard.sweep.control import Controller
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.patience import patiently
-from modelyard.sweep.reconciler import Boundary, Reconciler
+from modelyard.sweep.reconciler import Boundary
 from modelyard.sweep.waiting import HOUR
 from modelyard.sweep.work import Task, placement_of, resources_of
 from modelyard.sweep.world import Finish, Outcome, Policy, Record, Tell
@@ -40,8 +40,12 @@ class StageOrder:
     epochs: int | None = None
 
 
-class StageController:
-    """Runs one stage to its end; begun in the journal before. Same calls as ``SweepController``."""
+class StageController(Controller):
+    """Runs a stage that is one task.
+
+    Args:
+        order: what its launches have to do.
+    """
 
     def __init__(
         self,
@@ -53,38 +57,16 @@ class StageController:
         settings: Settings,
         boundary: Boundary = lambda _action, _when: None,
     ) -> None:
-        self._sweep = sweep
+        super().__init__(
+            sweep=sweep, journal=journal, board=board, settings=settings, boundary=boundary
+        )
         self._order = order
-        self._journal = journal
-        self._board = board
-        self._settings = settings
-        self._boundary = boundary
-        self._reconciler: Reconciler | None = None
-
-    def wake(self) -> None:
-        """Events of this sweep were stored, or something else is wanted of it."""
-        if self._reconciler is not None:
-            self._reconciler.wake()
-
-    def stop_for(self, key: LaunchKey) -> Stop | None:
-        """Why a launch is to end, from memory; None when it may go on."""
-        return None if self._reconciler is None else self._reconciler.stop_for(key)
 
     async def run(self) -> Finish:
-        """Run until the stage is complete, failed, cancelled or interrupted.
-
-        Its end is in the journal before this returns (an interrupted one stays open), with the
-        result's metrics, model, step and what the trial program put into ``outcome``.
-
-        Raises:
-            LeaseLost: another server goes on with it.
-            ModelyardError: journal or executor couldn't be used for a minute.
-        """
-        document = await patiently(self._journal.document, self._sweep.document)
-        if document is None:
-            raise ModelyardError(f"The journal has no document of sweep {self._sweep.id}.")
-        rows = await patiently(self._journal.stages, self._sweep.id)
-        row = next(row for row in rows if row.stage == self._order.stage)
+        """See ``Controller.run``. The stage's outcome holds the result's metrics, model, step and
+        what the trial program put into its own."""
+        document = await self._document()
+        row = (await self._stages())[self._order.stage]
         work = StageWork(
             sweep=self._sweep,
             order=self._order,
@@ -94,15 +76,7 @@ class StageController:
             settings=self._settings,
             capacity=self._board.capacity,
         )
-        self._reconciler = Reconciler(
-            sweep=self._sweep.id,
-            started_at=row.started_at,
-            work=work,
-            journal=self._journal,
-            board=self._board,
-            boundary=self._boundary,
-        )
-        return await self._reconciler.run()
+        return await self._reconcile(work, started_at=row.started_at)
 
 
 class StageWork:
