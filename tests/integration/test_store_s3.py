@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from modelyard.api import SweepRequest
+from modelyard.cli.display import display_for
+from modelyard.cli.weights import with_uploaded_weights
 from modelyard.client import Client
-from modelyard.contract import LaunchKey, Stage, TrialSpec
+from modelyard.contract import Document, LaunchKey, PinnedVersion, Stage, TrialSpec, digest_of
 from modelyard.data.prepare import prepare
 from modelyard.errors import (
     DataError,
@@ -25,21 +29,24 @@ from modelyard.errors import (
     ServerRefused,
     ServerUnreachable,
 )
-from modelyard.experiment.model import Data
+from modelyard.experiment.model import Data, Experiment
+from modelyard.models.pretrained import Pretrained
 from modelyard.server.health import look_at_store
 from modelyard.server.lifecycle import serve
 from modelyard.settings import Settings
+from modelyard.store.manifest import digest_file
 from modelyard.store.place import place_of
 from modelyard.store.s3 import PART_BYTES, S3
 from modelyard.store.s3_store import S3Store
 from modelyard.store.store import join
 from modelyard.trial.intake import Intake
 from modelyard.trial.remote_store import RemoteStore
+from modelyard.trial.weights import weights_of
 from tests.support.artifact_server import Served, served
 from tests.support.fault_proxy import Fault, FaultProxy, proxied
 from tests.support.minio import Minio, running
 from tests.support.packed import write_customers
-from tests.unit.serverkit import add_sweep
+from tests.unit.serverkit import add_sweep, experiment
 
 pytestmark = pytest.mark.integration
 
@@ -375,6 +382,45 @@ def test_an_uploaded_table(server: Served, proxy: FaultProxy, tmp_path: Path) ->
         with pytest.raises(DataError, match=r"a\.csv .* is not in the server's store"):
             prepare(gone, seed=7, base=tmp_path, store=store, store_base=BASE)
         store.close()
+
+
+FIVE = Path(__file__).parents[2] / "examples" / "five_digits"
+
+
+@pytest.mark.usefixtures("proxy")
+def test_weights_that_a_sweep_starts_from(server: Served, tmp_path: Path) -> None:
+    """A registered version and a packed model's folder that was sent reach a launch by URLs; a
+    launch of another sweep can't read the version."""
+    uri = S3Store(tmp_path / "s").commit(FIVE, join(BASE, "mlflow", "p", "m-1", "data", "model"))
+    files = {file.name: digest_file(file) for file in FIVE.iterdir()}
+    pinned = PinnedVersion(version="models:/five/1", uri=uri, digest=digest_of(files))
+    document = Document(experiment=experiment(), store=BASE, weights=pinned)
+    request = SweepRequest(experiment=document.experiment)
+    row = server.core.journal.create_sweep("bbbbbbbb", request, document)
+    model = {"family": "cnn", "weights": str(FIVE)}
+    meant = Experiment.model_validate({**document.experiment, "model": model})
+    with Client(server.address) as client:
+        sent = with_uploaded_weights(client, meant, display_for(Console(quiet=True), "accuracy"))
+    assert sent.model.weights is not None
+
+    def brought(sweep: str, document: str, pinned: PinnedVersion | None) -> Pretrained:
+        key = LaunchKey(sweep=sweep, task=str(next(NAMES)), number=1)
+        spec = TrialSpec(key=key, stage=Stage.TRIAL, document=document)
+        server.core.journal.commit_launch(spec)
+        scratch = tmp_path / f"{sweep}-{key.task}"
+        scratch.mkdir()
+        with Intake(server.address, token=None) as intake:
+            store = RemoteStore(intake=intake, key=key, base=BASE, cache=None, scratch=scratch)
+            source = sent.model.weights.source
+            found = weights_of(source, pinned, store=store, store_base=BASE, scratch=scratch)
+            store.close()
+        return found
+
+    folder, version = brought(SWEEP, "0" * 64, None), brought(row.id, row.document, pinned)
+    assert folder.packed == version.packed
+    assert (folder.source, version.source) == ("five_digits", "models:/five/1")
+    with pytest.raises(ServerRefused, match="belongs to others"):
+        brought(SWEEP, "0" * 64, pinned)
 
 
 def test_boto3_is_imported_late() -> None:
