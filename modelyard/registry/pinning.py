@@ -80,7 +80,7 @@ def _number(tracking: Tracking, version: Version, numbers: tuple[int, ...]) -> i
     near = nearest(version.alias or "", tuple(held))
     raise VersionError(
         f"no version of {version.name} has the alias {version.alias}; there are: "
-        f"{listed(held) or 'none'}",
+        f"{listed(held) or 'none'}{_meant(near)}",
         valid=tuple(f"models:/{version.name}@{alias}" for alias in held),
         nearest=None if near is None else f"models:/{version.name}@{near}",
     )
@@ -90,9 +90,13 @@ def _unknown_model(tracking: Tracking, name: str) -> VersionError:
     models = tracking.client.search_registered_models(max_results=PAGE)
     names = tuple(model.name for model in models)
     near = nearest(name, names)
-    hint = f"; did you mean {near}?" if near else ""
     return VersionError(
-        f"there is no model {name!r} in the registry; there are: {listed(names) or 'none'}{hint}",
+        f"there is no model {name!r} in the registry; there are: {listed(names) or 'none'}"
+        f"{_meant(near)}",
         valid=names,
         nearest=near,
     )
+
+
+def _meant(near: str | None) -> str:
+    return f"; did you mean {near}?" if near else ""
