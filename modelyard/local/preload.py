@@ -12,16 +12,21 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
-import httpx
-
 from modelyard.experiment.model import Experiment
 
-FIRST = ("modelyard.trial.launch", "httpcore", "h11", "encodings.idna")
-"""Enough to prepare data; the rest follows while that runs. httpx imports two of them only when its
-first client is made, which would be in each launch anew, 0.1 s; the codec comes with Python's first
-connection, some milliseconds more."""
+FIRST = ("modelyard.trial.launch", "encodings.idna")
+"""Enough to prepare data; the rest follows while that runs. The codec comes with Python's first
+connection, which would be in each launch anew, some milliseconds."""
 
-LATER = ("modelyard.train.fit", "modelyard.trial.evaluation", "sklearn.ensemble", "skops.io")
+LATER = (
+    "modelyard.train.fit",
+    "modelyard.trial.evaluation",
+    "modelyard.trial.remote_store",
+    "sklearn.ensemble",
+    "skops.io",
+    "httpcore",
+    "h11",
+)
 """What fits need, with what the libraries themselves import only when they are first used."""
 
 
@@ -41,10 +46,8 @@ def _load(name: str) -> None:
 
 
 def _rehearse() -> None:
-    """Let the libraries compile what they compile at first use: patterns, validators."""
+    """Let pydantic compile what it compiles at first use: validators."""
     Experiment.model_validate({"name": "rehearsal", "data": {"source": "none"}})
-    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(204))) as client:
-        client.get("http://localhost")
 
 
 def _settle() -> None:

@@ -31,8 +31,9 @@ def measure(
     loss_of: Loss,
     rate: float,
     also: Iterable[str] = (),
-) -> dict[str, float]:
-    """The validation split's metrics by plain names; ``loss`` is the training's own.
+) -> tuple[dict[str, float], Array]:
+    """The validation split's metrics by plain names, and the answers that they are of, as
+    ``Estimator.predict``; ``loss`` is the training's own.
 
     In fp32 and not compiled, whatever the training is: as the model will serve.
 
@@ -56,4 +57,4 @@ def measure(
     output: Array = outputs_of(raw, shape)
     # Sorting the rows once a class is much for every epoch, unless it is asked for.
     found = compute(state.task, split.truth, output, ranked=RANKED in also, also=also)
-    return {**found, "loss": loss}
+    return {**found, "loss": loss}, output

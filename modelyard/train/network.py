@@ -89,6 +89,8 @@ class NetworkFit:
         self._history: tuple[dict[str, float], ...] = ()
         self._monitor = Monitor(metric=plan.metric)
         self._best: Tensors = {}
+        self._newest: Array | None = None
+        self._kept: Array | None = None
         self._hook_states: Tensors = {}
 
     def resume(self, folder: Path) -> None:
@@ -180,6 +182,9 @@ class NetworkFit:
 
     def answers(self) -> Array:
         """The fitted network's answers to the validation split, as ``Estimator.predict``."""
+        # Known from measuring, unless by another rank or before a resumption.
+        if self._kept is not None:
+            return self._kept
         return outputs_of(answers(self.module, self._state.validation), self._plan.shape)
 
     def estimator(self) -> NetworkEstimator:
@@ -190,10 +195,7 @@ class NetworkFit:
         trained = self._training.epoch(self._saving.before_stop)
         rate = self._rates(self._state.step - 1)
         module = self._measured
-        also = self._plan.measured
-        measured = self._plan.ranks.from_first(
-            lambda: measure(self._state, module, self._plan.shape, self._loss, rate, also)
-        )
+        measured = self._plan.ranks.from_first(lambda: self._measure(module, rate))
         values = self._hooks.epoch(
             self._state,
             {
@@ -204,12 +206,21 @@ class NetworkFit:
         )
         rule = self._plan.train.early_stopping
         self._monitor = self._monitor.after(epoch, measured, rule.min_delta if rule else 0.0)
-        if self._plan.train.keep == "best" and self._monitor.best_epoch == epoch:
-            self._best = copied(module.state_dict())
+        if self.kept_epoch == epoch:
+            self._kept = self._newest
+            if self._plan.train.keep == "best":
+                self._best = copied(module.state_dict())
         self._rates.after(measured["loss"])
         self._history = (*self._history, values)
         self._report.metrics(epoch, values)
         self._saving.after(epoch, self._capture)
+
+    def _measure(self, module: nn.Module, rate: float) -> dict[str, float]:
+        plan = self._plan
+        values, self._newest = measure(
+            self._state, module, plan.shape, self._loss, rate, plan.measured
+        )
+        return values
 
     @property
     def _measured(self) -> nn.Module:

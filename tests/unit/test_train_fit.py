@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from modelyard.errors import InputError
+from modelyard.evaluate.metrics import confusion
 from modelyard.models.families import FAMILIES
 from modelyard.train.beat import BEAT_SECONDS, Beat
 from modelyard.train.errors import Diverged
@@ -147,7 +148,8 @@ def test_equal_jobs_give_identical_metrics(family: str, tmp_path: Path) -> None:
 
 
 def test_best_epoch_is_kept_and_the_last_if_asked(tmp_path: Path) -> None:
-    """The model is that of the best epoch, or of the last; its metrics are those of that epoch."""
+    """The model is that of the best epoch, or of the last; its metrics are those of that epoch, and
+    so is the confusion that it keeps."""
     snapshot = table(tmp_path / "data")
     hot = {"learning_rate": 0.3, "schedule": "constant", "optimizer": "sgd"}
     outcomes = {}
@@ -159,8 +161,12 @@ def test_best_epoch_is_kept_and_the_last_if_asked(tmp_path: Path) -> None:
         accuracies = [values["validation_accuracy"] for values in report.curve.values()]
         outcomes[keep] = (found.step, found.metrics["accuracy"], accuracies)
         output = found.estimator.predict(found.preprocessor.transform(snapshot.rows("validation")))
-        said = (output.argmax(axis=1) == snapshot.target("validation")).mean()
+        truth = snapshot.target("validation")
+        said = (output.argmax(axis=1) == truth).mean()
         assert said == pytest.approx(found.metrics["accuracy"])
+        kept = found.observed.kept.numbers.confusion
+        assert kept is not None
+        assert kept.matrix == tuple(map(tuple, confusion(truth, output).tolist()))
 
     assert outcomes["best"][1] == max(outcomes["best"][2])
     assert outcomes["last"][:2] == (6, outcomes["last"][2][-1])
