@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from modelyard.local import standby
+from modelyard.trial.program import leave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,7 @@ class ForkSpawner:
         except BaseException:
             traceback.print_exc()
         finally:
-            with contextlib.suppress(OSError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+            leave(code)
 
 
 class ExecSpawner:

@@ -26,14 +26,18 @@ class Stopped(ModelyardError):
             epoch was finished.
     """
 
+    why = "stopped as asked"
+
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         where = f"the checkpoint of epoch {epoch} is saved" if epoch else "no epoch was finished"
-        super().__init__(f"stopped as asked; {where}")
+        super().__init__(f"{self.why}; {where}")
 
 
 class PeerLost(Stopped):
-    """Another process that fits the same model is gone. Args as ``Stopped``."""
+    """Another process that fits the same model is gone, or never came. Args as ``Stopped``."""
+
+    why = "another process of this fit is lost"
 
 
 class Diverged(ModelyardError):

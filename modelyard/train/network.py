@@ -147,7 +147,9 @@ class NetworkFit:
 
     def _run(self) -> None:
         train, state = self._plan.train, self._state
+        # First over gloo, which notices where a rank is gone: NCCL would wait for it.
         self._plan.ranks.agree(state.epoch, "the epoch that they go on from")
+        self._stepping.join()
         self._hooks.start(state, self._hook_states)
         if train.compile:
             # After the hooks, which may freeze weights or look into layers.

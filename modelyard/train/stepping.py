@@ -46,9 +46,9 @@ class Stepping:
         self._rates = rates
         self._hooks = hooks
         self._number = 0
-        self.forward: Callable[[torch.Tensor], torch.Tensor] = plan.ranks.joined(
-            state.module, partly=plan.start is not None or plan.family not in MODULES
-        )
+        self._ranks = plan.ranks
+        self._partly = plan.start is not None or plan.family not in MODULES
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = state.module
         self.precision = Precision(train.precision, state.device)
         self.average = None if train.ema is None else Average(state.module, train.ema)
         self.augmentation = (
@@ -60,6 +60,10 @@ class Stepping:
         )
         self.norms: list[torch.Tensor] = []
         """Norms of the gradient that were looked at in this epoch, on the device."""
+
+    def join(self) -> None:
+        """Join the other ranks' networks; before anything freezes weights of this one's."""
+        self.forward = self._ranks.joined(self._state.module, partly=self._partly)
 
     def compile(self, features: Iterable[torch.Tensor]) -> None:
         """Compile the network for steps; it is measured as it is.

@@ -18,7 +18,7 @@ from modelyard.errors import (
     ServerUnreachable,
 )
 from modelyard.train.errors import Diverged, Stopped
-from modelyard.trial.peers import RankFailed
+from modelyard.trial.watching import RankFailed
 
 SUMMARY_LIMIT = 1000
 DETAIL_LIMIT = 16_000

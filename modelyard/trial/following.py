@@ -14,7 +14,7 @@ from pathlib import Path
 from modelyard.contract import Exit
 from modelyard.train.reporting import PhaseName, Standing
 from modelyard.trial.assignment import Assignment
-from modelyard.trial.checkpoints import newest_whole
+from modelyard.trial.checkpoints import Resumption, newest_whole
 from modelyard.trial.failures import exit_code
 from modelyard.trial.intake import Intake
 from modelyard.trial.launch import PATIENCE_SECONDS, experiment_of, store_of
@@ -69,9 +69,9 @@ def _follow(assignment: Assignment) -> None:
         experiment = experiment_of(document.experiment)
         use_threads(experiment.resources.threads)
         with store_of(assignment, intake, document) as store:
-            found = None
+            found = Resumption()
             if spec.resume is not None:
-                found = newest_whole(store, spec.resume, before=spec.key.number).folder
+                found = newest_whole(store, spec.resume, before=spec.key.number)
             work = Work(
                 spec=spec,
                 experiment=experiment,
@@ -79,7 +79,7 @@ def _follow(assignment: Assignment) -> None:
                 store_base=document.store,
                 folder="",
                 scratch=assignment.scratch,
-                resume=found,
+                resumption=found,
                 code=document.code,
                 weights=document.weights,
                 reporter=Silence(),

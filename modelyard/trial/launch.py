@@ -122,7 +122,7 @@ def _work_in(
             store_base=document.store,
             folder=task,
             scratch=assignment.scratch,
-            resume=resumption.folder,
+            resumption=resumption,
             code=document.code,
             weights=document.weights,
             reporter=LaunchReporter(poster, stopping, keeper, objective),

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,35 +23,12 @@ import torch
 from torch import distributed
 
 from modelyard.contract import Exit, Variable
-from modelyard.errors import ModelyardError
-from modelyard.train.errors import PeerLost
-from modelyard.train.ranks import Ranks, is_lost_peer
+from modelyard.train.ranks import Ranks
 from modelyard.trial.assignment import NODE
+from modelyard.trial.watching import MEETING_SECONDS, Watch
 
-MEETING = timedelta(minutes=15)
-"""How long ranks wait for each other at the start: a pod may have to be scheduled first."""
 SILENCE = timedelta(minutes=30)
 """How long one waits for the others in the middle: rank 0 measures alone meanwhile."""
-LAST_WORDS_SECONDS = 10.0
-"""How long rank 0 waits for the exit code of a peer that it has lost."""
-
-_OWN = frozenset({Exit.BUG, Exit.CONFIGURATION, Exit.OUT_OF_MEMORY, Exit.DIVERGED})
-
-
-class RankFailed(ModelyardError):
-    """Another process of the launch ended with an error of its own, which is in the log.
-
-    Args:
-        rank: of that process.
-        code: its exit code.
-    """
-
-    def __init__(self, rank: int, code: Exit) -> None:
-        self.code = code
-        super().__init__(
-            f"rank {rank} of this trial ended with exit code {int(code)} "
-            f"({code.name.lower().replace('_', ' ')}); the trial's log has its last words"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,49 +88,61 @@ def place_of(environ: Mapping[str, str], *, nodes: int, gpus: int) -> Place:
 
 
 @contextmanager
-def together(place: Place, scratch: Path) -> Iterator[Ranks]:
+def together(place: Place, scratch: Path, epoch: int) -> Iterator[Ranks]:
     """Start the other processes of this machine and meet all of the launch.
+
+    They are not parted from at the end, which takes all of them where one is lost: the program
+    ends with this (``program.leave``), and the others of this machine with it.
 
     Args:
         place: of this process.
         scratch: folder for those that are started.
+        epoch: that the launch goes on from; 0 for a fresh one.
 
     Raises:
         RankFailed: in place of a lost peer, where that is known to have failed by itself.
-        PeerLost: a peer is gone for another reason.
+        PeerLost: a peer is gone for another reason, or never came.
     """
     if place.world == 1:
         yield place.ranks
         return
-    store = distributed.TCPStore(  # type: ignore[attr-defined]
-        place.address or "127.0.0.1",
-        place.port,
-        place.world,
-        is_master=place.rank == 0,
-        timeout=MEETING,
-        wait_for_workers=False,
-    )
-    started = _start(place, place.port or store.port, scratch) if place.local == 0 else {}
+    store = _store(place) if place.rank == 0 else None
+    port = place.port if store is None else store.port
+    watch = Watch(_start(place, port, scratch) if place.local == 0 else {}, epoch=epoch)
     try:
         backend, devices = "gloo", torch.cuda.device_count()
         if devices:
             torch.cuda.set_device(place.local % devices)
         if devices >= place.locals:  # NCCL takes one process a GPU
             backend = "cpu:gloo,cuda:nccl"
-        distributed.init_process_group(
-            backend, store=store, rank=place.rank, world_size=place.world, timeout=SILENCE
+        watch.meet(
+            lambda: distributed.init_process_group(
+                backend,
+                store=_store(place) if store is None else store,
+                rank=place.rank,
+                world_size=place.world,
+                timeout=SILENCE,
+            )
         )
         yield place.ranks
     except Exception as error:
-        if (failed := _failed(started, error)) is not None:
-            raise failed from error
-        if is_lost_peer(error):
-            raise PeerLost(0) from error
+        if (cause := watch.cause(error)) is not error:
+            raise cause from error
         raise
     finally:
-        _end(started)
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
+        watch.end()
+
+
+def _store(place: Place) -> distributed.TCPStore:  # type: ignore[name-defined]
+    """Where ranks find each other: made by rank 0, reached by the others once it is there."""
+    return distributed.TCPStore(  # type: ignore[attr-defined]
+        place.address or "127.0.0.1",
+        place.port,
+        place.world,
+        is_master=place.rank == 0,
+        timeout=timedelta(seconds=MEETING_SECONDS),
+        wait_for_workers=False,
+    )
 
 
 def watch_parent() -> None:
@@ -191,27 +179,3 @@ def _start(place: Place, port: int, scratch: Path) -> dict[int, subprocess.Popen
             stdin=subprocess.PIPE,
         )
     return started
-
-
-def _failed(started: Mapping[int, subprocess.Popen[bytes]], error: Exception) -> RankFailed | None:
-    """The process of this machine whose own failure an error may come from."""
-    lost = isinstance(error, PeerLost) or is_lost_peer(error)
-    until = time.monotonic() + LAST_WORDS_SECONDS
-    for rank, process in started.items():
-        if lost and process.poll() is None:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                continue
-        if process.returncode in _OWN:
-            return RankFailed(rank, Exit(process.returncode))
-    return None
-
-
-def _end(started: Mapping[int, subprocess.Popen[bytes]]) -> None:
-    """Those that go on have nothing more to do: theirs is rank 0's result."""
-    for process in started.values():
-        assert process.stdin is not None
-        process.stdin.close()
-    for process in started.values():
-        process.wait()

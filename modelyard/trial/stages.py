@@ -23,6 +23,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
+from modelyard.trial.checkpoints import Resumption
 
 if TYPE_CHECKING:
     from modelyard.models.pretrained import Pretrained
@@ -40,7 +41,7 @@ class Work:
         store: where artifacts lie, below ``store_base``.
         folder: URI of this launch's own artifacts.
         scratch: local folder for temporary files.
-        resume: local folder of the checkpoint to go on from.
+        resumption: the checkpoint to go on from.
         code: URI of the committed folder with the user's own code, None without such.
         weights: the registered version that the experiment starts from, None without such.
         reporter: told how it goes.
@@ -52,7 +53,7 @@ class Work:
     store_base: str
     folder: str
     scratch: Path
-    resume: Path | None
+    resumption: Resumption
     code: str | None
     weights: PinnedVersion | None
     reporter: Reporter
@@ -117,7 +118,8 @@ def _ranks(work: Work) -> AbstractContextManager[Ranks]:
     from modelyard.trial.peers import place_of, together
 
     wanted = work.experiment.resources
-    return together(place_of(os.environ, nodes=wanted.nodes, gpus=wanted.gpus), work.scratch)
+    place = place_of(os.environ, nodes=wanted.nodes, gpus=wanted.gpus)
+    return together(place, work.scratch, work.resumption.epoch or 0)
 
 
 def _has_folds(work: Work) -> bool:
@@ -140,7 +142,7 @@ def _job(work: Work, ranks: Ranks) -> FitJob:
         seed=work.spec.seed,
         epochs=work.spec.epochs or work.experiment.train.epochs,
         scratch=work.scratch / "checkpoints",
-        resume=work.resume,
+        resume=work.resumption.folder,
         code=_code(work, family),
         ranks=ranks,
         weights=_weights(work),

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
 import pytest
 
-from modelyard.contract import Document, Exit, LaunchKey, Stage, TrialResult, TrialSpec, Variable
+from modelyard.contract import (
+    Document,
+    Exit,
+    Failure,
+    LaunchKey,
+    Stage,
+    TrialResult,
+    TrialSpec,
+    Variable,
+)
 from modelyard.data.snapshot import open_snapshot
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
@@ -37,7 +48,13 @@ def intake() -> Iterator[Intake]:
 
 @contextmanager
 def launched(
-    intake: Intake, folder: Path, number: int, epochs: int = 3, **train: Any
+    intake: Intake,
+    folder: Path,
+    number: int,
+    *,
+    epochs: int = 3,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **train: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """The trial program, as an executor would start it."""
     snapshot = folder / "snapshot"
@@ -70,6 +87,7 @@ def launched(
             Variable.SPEC: spec.to_json(),
             Variable.SERVER: intake.address,
             Variable.SCRATCH: str(folder / "scratch"),
+            **environment,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -129,3 +147,31 @@ def test_no_rank_outlives_the_launch(intake: Intake, tmp_path: Path) -> None:
         other.wait(DEADLINE)
 
     assert not other.is_running()
+
+
+def test_a_rank_that_never_gets_to_the_others_ends_the_launch(
+    intake: Intake, tmp_path: Path
+) -> None:
+    """With its own exit code, and not after the quarter of an hour that a pod is waited for."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "rank-1").touch()  # where its folder should be
+    with launched(intake, tmp_path, 4) as process:
+        said, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == Exit.CONFIGURATION, said
+    (failure,) = intake.bodies("ranksabc-0-4", "failure")
+    assert isinstance(failure, Failure)
+    assert "rank 1 of this trial ended with exit code 76" in failure.summary
+
+
+def test_a_launch_that_waits_for_another_node_can_be_stopped(
+    intake: Intake, tmp_path: Path
+) -> None:
+    """At once: there is nothing to save."""
+    node = {"JOB_COMPLETION_INDEX": "0", "MASTER_PORT": "0", "MASTER_ADDR": "127.0.0.1"}
+    with launched(intake, tmp_path, 5, environment=node) as process:
+        intake.wait_for(lambda: bool(intake.bodies("ranksabc-0-5", "phase")), DEADLINE)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == Exit.STOPPED, said

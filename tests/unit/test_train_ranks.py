@@ -25,7 +25,7 @@ from modelyard.train.tensors import batch_sizes
 from tests.support.fitting import Recorder, job, table
 
 WORLD = 2
-DEADLINE = 120.0
+DEADLINE = 300.0
 RECIPE: dict[str, Any] = {
     "schedule": {"name": "plateau", "patience": 0},
     "optimizer": "sgd",
