@@ -102,10 +102,10 @@ def accept(
     Raises:
         ValueError: its spec is too long.
     """
-    spec = request.spec
+    spec, needs = request.spec, request.resources
     files = Files.of(spec.key, paths)
     environment = {
-        **dict.fromkeys(ONE_THREAD, str(request.resources.threads)),
+        **dict.fromkeys(ONE_THREAD, str(needs.threads)),
         **({gpus.VISIBLE: ",".join(devices)} if machine else {}),
         **request.environment,
         Variable.SPEC.value: spec.to_json(),
@@ -118,7 +118,8 @@ def accept(
             environment=environment,
             scratch=str(files.scratch),
             log=str(files.log),
-            memory_bytes=request.resources.memory_bytes,
+            # Nodes are processes of one launch here; on a cluster each is allowed as much.
+            memory_bytes=needs.memory_bytes and needs.memory_bytes * needs.nodes,
         ),
         files=files,
         devices=devices,

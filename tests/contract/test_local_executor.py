@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,27 @@ def test_memory_that_is_held_counts() -> None:
 
     assert len(block) <= during - before < 96 << 20
     assert memory_bytes(2**22 - 1) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists children")
+@pytest.mark.parametrize(("variables", "counted"), [({"RANK": "1"}, True), ({}, False)])
+def test_the_memory_of_further_ranks_counts(variables: dict[str, str], counted: bool) -> None:
+    """They run in the launch's container; what else it starts may share its pages."""
+    code = "import sys; block = bytearray(96 << 20); print(flush=True); sys.stdin.read()"
+    before = memory_bytes(os.getpid())
+    with subprocess.Popen(
+        (sys.executable, "-S", "-c", code),
+        env={**os.environ, **variables},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        during = memory_bytes(os.getpid())
+        child.stdin.close()
+
+    assert (during - before >= 64 << 20) is counted
 
 
 def test_gpus_go_to_those_with_the_fewest_launches() -> None:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import psutil
 import pytest
+from torch.distributed import TCPStore
 
 from modelyard.contract import (
     Document,
@@ -26,6 +28,7 @@ from modelyard.contract import (
     Variable,
 )
 from modelyard.data.snapshot import open_snapshot
+from modelyard.local.services import free_port
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from modelyard.train.fit import fit
@@ -168,9 +171,11 @@ def test_a_launch_that_waits_for_another_node_can_be_stopped(
     intake: Intake, tmp_path: Path
 ) -> None:
     """At once: there is nothing to save."""
-    node = {"JOB_COMPLETION_INDEX": "0", "MASTER_PORT": "0", "MASTER_ADDR": "127.0.0.1"}
+    port, patience = free_port(), timedelta(seconds=DEADLINE)
+    node = {"JOB_COMPLETION_INDEX": "0", "MASTER_PORT": str(port), "MASTER_ADDR": "127.0.0.1"}
     with launched(intake, tmp_path, 5, environment=node) as process:
-        intake.wait_for(lambda: bool(intake.bodies("ranksabc-0-5", "phase")), DEADLINE)
+        # There once the first node waits for the second.
+        TCPStore("127.0.0.1", port, is_master=False, wait_for_workers=False, timeout=patience)
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=DEADLINE)
 

@@ -11,6 +11,7 @@ from modelyard.contract import LaunchKey, Stage, TrialResult, TrialSpec
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import load
 from modelyard.store.folder import FolderStore
+from modelyard.trial.checkpoints import Resumption
 from modelyard.trial.stages import Work, do_stage
 from tests.support.fitting import Recorder
 
@@ -40,7 +41,7 @@ def stage(folder: Path, stage: Stage, report: Recorder, snapshot: str = "", **da
             store_base=base,
             folder=f"{base}/{key.task}",
             scratch=scratch,
-            resume=None,
+            resumption=Resumption(),
             code=None,
             weights=None,
             reporter=report,
