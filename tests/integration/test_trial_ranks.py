@@ -28,7 +28,7 @@ from modelyard.contract import (
     Variable,
 )
 from modelyard.data.snapshot import open_snapshot
-from modelyard.local.services import free_port
+from modelyard.local.ports import free_port
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from modelyard.train.fit import fit
