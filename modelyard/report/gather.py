@@ -53,6 +53,7 @@ class Subject:
         evaluated: it is the one that the stage evaluate measured.
         metric: the first objective's.
         classes: of the data's card; () for a regression.
+        fits: names of its fits where there are several, one a fold.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Subject:
     evaluated: bool
     metric: str
     classes: tuple[str, ...]
+    fits: tuple[str, ...] = ()
 
 
 def subject_of(
@@ -95,6 +97,7 @@ def subject_of(
         evaluated=task == model,
         metric=str(experiment["objective"][0]["metric"]),
         classes=tuple(card.get("classes", ())),
+        fits=_fits(experiment["data"]) if task.isdecimal() else (),
     )
 
 
@@ -135,6 +138,7 @@ def gather(source: Source, subject: Subject) -> Material:
         metrics=metrics,
         split="test" if test else "validation",
         classes=subject.classes,
+        fits=subject.fits,
         history=tried("the history", lambda: source.metrics(subject.task)) or (),
         outcome=judged,
         kept=kept,
@@ -150,6 +154,20 @@ def first_of_each_step(found: Sequence[Metrics]) -> list[Metrics]:
     for one in found:
         steps[one.step] = {**one.values, **steps.get(one.step, {})}
     return [Metrics(step=step, values=values) for step, values in sorted(steps.items())]
+
+
+def _fits(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of a trial's fits in order, by the experiment's data section; () for a single one."""
+    folds, repeats = int(data.get("folds", 1)), int(data.get("repeats", 1))
+    if folds * repeats == 1:
+        return ()
+    return tuple(
+        ", ".join(
+            [f"repeat {repeat}"] * (repeats > 1) + [f"fold {fold}"] * (folds > 1),
+        )
+        for repeat in range(1, repeats + 1)
+        for fold in range(1, folds + 1)
+    )
 
 
 def _predictions(source: Source) -> Any:

@@ -1,22 +1,19 @@
-"""Pictures of how good a model is: what it confuses, how it ranks, whether its confidence holds."""
+"""Pictures of how good a model is: what it confuses, how sure it may be, how far it errs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from modelyard.evaluate.predictions import CLASS
 from modelyard.evaluate.sums import BINS, bin_of
 from modelyard.report.material import Material
 from modelyard.report.style import (
     BLUE,
-    COLOURS,
     GREY,
-    MOST_CURVES,
     ORANGE,
     finished,
     shade,
@@ -28,13 +25,8 @@ if TYPE_CHECKING:
 READABLE_CLASSES = 20
 """Classes up to which a confusion matrix has its counts written in."""
 
-POINTS = 400
-"""Points of a curve; more can't be seen."""
-
 DOTS = 2000
 """Dots of a scatter plot."""
-
-Curve = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def confusion(material: Material) -> go.Figure | None:
@@ -71,47 +63,6 @@ def confusion(material: Material) -> go.Figure | None:
     finished(figure, height=side, legend=False)
     # As wide as it is high, with room for the colours beside it.
     return figure.update_layout(width=side + 120)
-
-
-def roc(material: Material) -> go.Figure | None:
-    """ROC curves, each class against the others; None for a regression."""
-
-    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
-        from sklearn.metrics import roc_curve
-
-        false, true, _ = roc_curve(truth, score)
-        return false, true
-
-    figure = _class_curves(material, curve, _area, "area")
-    if figure is None:
-        return None
-    diagonal = {"color": GREY, "dash": "dash", "width": 1}
-    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=diagonal)
-    figure.update_xaxes(title_text="false positive rate", range=[-0.01, 1.01])
-    figure.update_yaxes(title_text="true positive rate", range=[-0.01, 1.01])
-    return figure
-
-
-def precision_recall(material: Material) -> go.Figure | None:
-    """Precision over recall, each class against the others; None for a regression."""
-
-    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
-        from sklearn.metrics import precision_recall_curve
-
-        precision, recall, _ = precision_recall_curve(truth, score)
-        return recall, precision
-
-    def average(truth: Any, score: Any) -> float:
-        from sklearn.metrics import average_precision_score
-
-        return float(average_precision_score(truth, score))
-
-    figure = _class_curves(material, curve, average, "average precision")
-    if figure is None:
-        return None
-    figure.update_xaxes(title_text="recall", range=[-0.01, 1.01])
-    figure.update_yaxes(title_text="precision", range=[-0.01, 1.01])
-    return figure
 
 
 def calibration(material: Material) -> go.Figure | None:
@@ -235,56 +186,6 @@ def _counts(material: Material) -> tuple[list[str], Any] | None:
         return list(told["classes"]), np.array(told["matrix"])
     kept = material.kept and material.kept.numbers.confusion
     return (list(kept.classes), np.array(kept.matrix)) if kept else None
-
-
-def _scores(material: Material) -> dict[str, tuple[Any, Any]]:
-    """By class, which rows are of it and its probabilities; of two classes the second alone."""
-    table = material.predictions
-    if table is None or not material.classes:
-        return {}
-    names = material.classes if len(material.classes) > 2 else material.classes[1:]
-    found = {}
-    for name in names:
-        truth = (table["truth"] == name).to_numpy()
-        if truth.any() and not truth.all():
-            found[name] = (truth, table[f"{CLASS}{name}"].to_numpy())
-    return found
-
-
-def _class_curves(
-    material: Material, curve: Curve, area: Callable[[Any, Any], float], named: str
-) -> go.Figure | None:
-    """A curve for each class, at most so many: those with the smallest area."""
-    scores = _scores(material)
-    if not scores:
-        return None
-    areas = {name: area(*score) for name, score in scores.items()}
-    worst = sorted(areas, key=lambda name: areas[name])[:MOST_CURVES]
-    figure = go.Figure()
-    for number, name in enumerate(name for name in scores if name in worst):
-        x, y = curve(*scores[name])
-        kept = np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)
-        figure.add_trace(
-            go.Scatter(
-                x=x[kept],
-                y=y[kept],
-                mode="lines",
-                name=f"{name}: {areas[name]:.3f}",
-                line={"color": COLOURS[number], "width": 2},
-            )
-        )
-    finished(figure, height=460)
-    # Beside the curves, as up to eight names don't stand in a line above them.
-    beside = {"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top", "yref": "paper"}
-    return figure.update_layout(
-        showlegend=True, legend={**beside, "title": {"text": named, "font": {"size": 13}}}
-    )
-
-
-def _area(truth: Any, score: Any) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(truth, score))
 
 
 def _bins(material: Material) -> list[Sequence[float]]:

@@ -29,7 +29,8 @@ class Material:
         metrics: of ``split``, by name.
         split: ``test`` where it was evaluated, else ``validation``.
         classes: of a classification, in order; () for a regression.
-        history: what the fit reported, in order of steps.
+        history: what was reported, in order of steps: epochs, or the ``fits`` of a trial.
+        fits: names of a trial's fits where it has several, one a fold; () for a single one.
         outcome: of the evaluation: ``confusion``, ``per_class``, ``gates``; {} without one.
         kept: the numbers that the trial kept; None without some.
         predictions: of the test split, see ``evaluate.predictions``; None without some.
@@ -46,11 +47,17 @@ class Material:
     split: str = "validation"
     classes: tuple[str, ...] = ()
     history: Sequence[Metrics] = ()
+    fits: tuple[str, ...] = ()
     outcome: Mapping[str, Any] = field(default_factory=dict)
     kept: Kept | None = None
     predictions: pd.DataFrame | None = None
     explanation: Explanation | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def measured_on(self) -> str:
+        """What ``metrics`` are of."""
+        return f"mean of {len(self.fits)} fits" if self.fits else f"{self.split} split"
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of one reported metric."""

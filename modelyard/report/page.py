@@ -7,6 +7,7 @@ from html import escape
 
 from plotly.offline import get_plotlyjs
 
+from modelyard.api import GateView
 from modelyard.report import tables
 from modelyard.report.material import Material
 from modelyard.report.pictures import Drawn
@@ -71,7 +72,11 @@ def _lead(material: Material) -> str:
     parts = [material.family] if material.family else []
     if material.metric in material.metrics:
         value = tables.number(material.metrics[material.metric])
-        parts.append(f"{material.metric} {value} on the {material.split} split")
+        if material.fits:
+            spread = tables.number(material.metrics[f"{material.metric}_std"])
+            parts.append(f"{material.metric} {value} ± {spread}, {material.measured_on}")
+        else:
+            parts.append(f"{material.metric} {value} on the {material.measured_on}")
     if material.step is not None:
         parts.append(f"weights of epoch {material.step}")
     return " · ".join(parts)
@@ -79,24 +84,16 @@ def _lead(material: Material) -> str:
 
 def _facts(material: Material) -> str:
     metrics = {name: tables.number(value) for name, value in material.metrics.items()}
-    gates = {
-        f"{gate['metric']} {gate['relation'].replace('_', ' ')} {gate['limit']:g}": _verdict(gate)
-        for gate in material.outcome.get("gates", ())
-    }
+    judged = tables.gates(tuple(map(GateView.model_validate, material.outcome.get("gates", ()))))
+    gates = {gate: verdict for gate, *_, verdict in judged.rows}
     shown = {name: _text(value) for name, value in material.parameters.items()}
     blocks = (
-        _table(f"Metrics, {material.split} split", metrics),
+        _table(f"Metrics, {material.measured_on}", metrics),
         _table("Gates", gates),
         _table("Parameters", shown),
     )
     inner = "".join(blocks)
     return f'<section class="facts">{inner}</section>' if inner else ""
-
-
-def _verdict(gate: Mapping[str, object]) -> str:
-    if gate["passed"]:
-        return "passed"
-    return "failed (advisory)" if gate["advisory"] else "failed"
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:

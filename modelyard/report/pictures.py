@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from modelyard.report import judgement, layers, reasons, training
+from modelyard.report import curves, folds, judgement, layers, reasons, training
 from modelyard.report.material import Material
 
 LOG = logging.getLogger(__name__)
@@ -52,6 +52,12 @@ PICTURES = (
         draw=training.history,
     ),
     Picture(
+        name="folds",
+        title="Folds and repeats",
+        reads="A dot for each fit; the dashed line is their mean, by which the trial is judged.",
+        draw=folds.folds,
+    ),
+    Picture(
         name="confusion",
         title="Confusion matrix",
         reads="Each row is a true class; what isn't on the diagonal is a mistake.",
@@ -68,14 +74,14 @@ PICTURES = (
         title="ROC curves",
         reads="Each class against the others, with the area under its curve; the dashed line "
         "is guessing. Of many classes the ones with the smallest areas are shown.",
-        draw=judgement.roc,
+        draw=curves.roc,
     ),
     Picture(
         name="precision-recall",
         title="Precision and recall",
         reads="What precision is left when more of a class is to be found, with the average "
         "precision; tells more than ROC where a class is rare.",
-        draw=judgement.precision_recall,
+        draw=curves.precision_recall,
     ),
     Picture(
         name="calibration",
@@ -98,7 +104,7 @@ PICTURES = (
     Picture(
         name="examples",
         title="Single predictions",
-        reads="What each part added to the prediction (blue) or took from it; surest mistakes "
+        reads="What each part added to the prediction (blue) or took from it; worst mistakes "
         "come first.",
         draw=reasons.examples,
     ),

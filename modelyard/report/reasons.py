@@ -24,9 +24,9 @@ def importance(material: Material) -> go.Figure | None:
     found = material.explanation
     if found is None or not (found.importance or found.patches):
         return None
-    label = f"drop of {found.metric.replace('_', ' ')}"
+    metric = found.metric.replace("_", " ")
     if found.patches:
-        return _patches(np.array(found.patches), label)
+        return _patches(np.array(found.patches), f"{metric}<br>worse by")
     top = found.importance[:MOST]
     figure = go.Figure(
         go.Bar(
@@ -39,7 +39,7 @@ def importance(material: Material) -> go.Figure | None:
         )
     )
     figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_xaxes(title=f"{label} without it")
+    figure.update_xaxes(title=f"how much worse {metric} gets without it")
     return finished(figure, height=max(240, 120 + 28 * len(top)), legend=False)
 
 
@@ -57,7 +57,7 @@ def _patches(drops: np.ndarray, label: str) -> go.Figure:
             z=drops,
             colorscale=DIVERGING,
             zmid=0,
-            colorbar={"title": {"text": label.replace(" of ", " of<br>")}},
+            colorbar={"title": {"text": label}},
             hovertemplate="%{z:.4g}<extra></extra>",
             xgap=1,
             ygap=1,

@@ -92,7 +92,8 @@ def animation(material: Material) -> go.Figure | None:
     figure = make_subplots(
         cols=2 if flow else 1,
         subplot_titles=[_label(name), *(["gradient norm by layer"] if flow else [])],
-        horizontal_spacing=0.2,
+        # Room for the layers' names between the two: some 7 pixels a letter of some 900.
+        horizontal_spacing=min(0.5, 0.1 + 0.008 * max(map(len, flow.layers))) if flow else None,
     )
     for number, (split, _) in enumerate(curves):
         line = {"color": COLOURS[number], "dash": DASHES.get(split, "solid")}
@@ -112,7 +113,9 @@ def animation(material: Material) -> go.Figure | None:
 
 
 def _panels(material: Material) -> list[str]:
-    """Plain names of what has a curve of at least two steps, loss and objective first."""
+    """Plain names of what has a curve of at least two epochs, loss and objective first."""
+    if material.fits:
+        return []  # one point a fit, and no fit follows from the one before
     wanted = dict.fromkeys(("loss", material.metric, *EXTRAS))
     found = [
         name

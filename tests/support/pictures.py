@@ -120,6 +120,7 @@ def images() -> Material:
                     "metric": "accuracy",
                     "relation": "at_least",
                     "limit": 0.8,
+                    "value": 0.9,
                     "passed": True,
                     "advisory": False,
                 }

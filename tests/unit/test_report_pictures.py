@@ -15,7 +15,7 @@ from modelyard.cli.report import NO_CHROMIUM, PAGE, write_report
 from modelyard.contract import Metrics, TrialResult
 from modelyard.evaluate.explanation import Explanation
 from modelyard.health.numbers import write
-from modelyard.report import judgement, layers, reasons, training
+from modelyard.report import curves, judgement, layers, reasons, training
 from modelyard.report.chromium import NoPicture, find_chromium, write_png
 from modelyard.report.gather import ROLES, first_of_each_step, gather, subject_of
 from modelyard.report.material import Material
@@ -23,7 +23,7 @@ from modelyard.report.page import page
 from modelyard.report.pictures import PICTURES, draw
 from tests.support import pictures as made
 
-OF_IMAGES = {one.name for one in PICTURES} - {"residuals"}
+OF_IMAGES = {one.name for one in PICTURES} - {"residuals", "folds"}
 OF_VALUES = {"residuals", "importance", "examples"}
 
 
@@ -72,6 +72,39 @@ def test_a_fit_without_epochs_has_no_history() -> None:
     assert training.animation(material) is None
 
 
+def test_folds_are_dots_about_their_mean_and_no_epochs() -> None:
+    """Of a trial with folds each fit is drawn by its name, and nothing as if it were an epoch."""
+    history = [
+        Metrics(step=step, values={"validation_accuracy": value, "validation_loss": 1 - value})
+        for step, value in enumerate((0.8, 0.9, 1.0, 0.9), start=1)
+    ]
+    experiment = {**EXPERIMENT, "data": {"folds": 2, "repeats": 2}}
+    subject = subject_of("animals", experiment, {}, trial=3)
+    assert subject is not None
+    material = Material(
+        title="animals",
+        metric="accuracy",
+        metrics={"accuracy": 0.9, "accuracy_std": 0.0816},
+        history=history,
+        fits=subject.fits,
+    )
+
+    found = drawn(material)
+
+    assert set(found) == {"folds"}
+    accuracy = found["folds"].data[0]
+    names = ["repeat 1, fold 1", "repeat 1, fold 2", "repeat 2, fold 1", "repeat 2, fold 2"]
+    assert list(accuracy.x) == names
+    assert (accuracy.mode, list(accuracy.y)) == ("markers", [0.8, 0.9, 1.0, 0.9])
+    assert found["folds"].layout.shapes[0].y0 == pytest.approx(0.9)
+    text = page(material, [])
+    assert "accuracy 0.9000 ± 0.0816, mean of 4 fits" in text
+    assert "Metrics, mean of 4 fits" in text
+    model = subject_of("animals", experiment, {"train": {}})
+    assert model is not None
+    assert model.fits == ()
+
+
 def test_the_confusion_matrix_shows_shares_and_counts() -> None:
     """Cells are coloured by the share of their true class and hold the count."""
     material = made.images()
@@ -96,7 +129,7 @@ def test_two_classes_have_one_curve() -> None:
     absent = replace(material, predictions=table[table["truth"] != "newt"])
 
     for found, names in ((two, ["dog"]), (absent, ["cat", "dog"])):
-        figure = judgement.roc(found)
+        figure = curves.roc(found)
         assert figure is not None
         assert [trace.name.split(":")[0] for trace in figure.data] == names
         assert (figure.data[0].x[0], figure.data[0].y[-1]) == (0, 1)
@@ -203,7 +236,7 @@ def test_the_page_holds_every_picture_and_nothing_from_elsewhere() -> None:
     assert text.count("plotly.js v") == 1
     assert "<script src" not in text
     assert "<td>accuracy at_least 0.8</td>" not in text
-    assert "<td>accuracy at least 0.8</td><td>passed</td>" in text
+    assert "<td>accuracy at least 0.8000</td><td>passed</td>" in text
 
 
 def test_what_a_file_says_is_text_on_the_page() -> None:
@@ -278,7 +311,7 @@ def stored(folder: Path) -> Kept:
     )
 
 
-EXPERIMENT = {"objective": [{"metric": "accuracy"}]}
+EXPERIMENT: dict[str, Any] = {"objective": [{"metric": "accuracy"}], "data": {}}
 STAGES = {"prepare": {"card": {"classes": made.CLASSES}}, "train": {"taken_from_trial": 4}}
 
 
