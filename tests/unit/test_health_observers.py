@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from modelyard.data.preprocess import Preprocessor
 from modelyard.data.snapshot import Snapshot
-from modelyard.health.numbers import CHANNELS, IMAGES, read, write
+from modelyard.health.numbers import CHANNELS, IMAGES, Units, read, write
 from modelyard.models.families import FAMILIES
 from modelyard.models.network import Shape
 from modelyard.train.errors import Stopped
@@ -323,14 +324,68 @@ def test_idle_units_are_told_by_what_they_answer(activation: nn.Module, idle: in
             result: torch.Tensor = self.activation(torch.stack(columns, dim=1))
             return result
 
+    units = judged(Four(), np.random.default_rng(0).normal(size=(40, 1)))
+
+    assert [(one.units, one.idle) for one in units] == [(4, idle)]
+
+
+def test_units_of_a_convolution_over_positions_are_its_channels() -> None:
+    """Not its positions, of which there are more; behind it a layer on tokens has its own."""
+
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv1d(2, 3, 1)
+            self.over_positions, self.transposed, self.of_tokens = nn.ReLU(), nn.ReLU(), nn.ReLU()
+            self.head = nn.Linear(3, 4)
+            with torch.no_grad():
+                self.convolution.weight.copy_(torch.eye(3)[:, :2, None])
+                self.convolution.bias.copy_(torch.tensor([0, 0, -1]))  # the last one is dead
+                self.head.bias.copy_(torch.tensor([0, 0, -99, -99]))
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            maps = self.convolution(rows)
+            self.over_positions(maps)
+            result: torch.Tensor = self.of_tokens(self.head(self.transposed(maps.movedim(1, 2))))
+            return result
+
+    units = judged(Text(), np.random.default_rng(0).normal(size=(40, 2, 6)))
+
+    found = {one.layer: (one.units, one.idle) for one in units}
+    assert found == {"over_positions": (3, 1), "transposed": (3, 1), "of_tokens": (4, 2)}
+
+
+def test_one_layer_at_a_time_is_held() -> None:
+    """Of a deep network on large images all answers together may be more than the memory."""
+
+    class Deep(nn.Module):
+        alive = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList([nn.ReLU(), nn.Tanh(), nn.ReLU()])
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            answers = []
+            for part in self.parts:
+                rows = part(rows)
+                answers.append(weakref.ref(rows))
+            self.alive = sum(answer() is not None for answer in answers)
+            return rows
+
+    network = Deep()
+    assert len(judged(network, np.zeros((4, 1, 8, 8)))) == 3
+    assert network.alive == 1
+
+
+def judged(network: nn.Module, rows: Any) -> tuple[Units, ...]:
+    """What is seen of a network's units over some rows."""
+
     class View:
-        module = Four()
+        module = network
         task = "classification"
-        validation = to_device(
-            np.random.default_rng(0).normal(size=(40, 1)), np.zeros(40), None, torch.device("cpu")
-        )
+        validation = to_device(rows, np.zeros(len(rows)), None, torch.device("cpu"))
 
     sample = ActivationSample()
     sample.end(View())  # type: ignore[arg-type]
-
-    assert [(one.units, one.idle) for one in sample.units] == [(4, idle)]
+    return sample.units

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -41,6 +42,13 @@ RANGES: dict[type[nn.Module], tuple[float, float]] = {nn.Tanh: (-1, 1), nn.Sigmo
 """Bounds of those that have them on both sides."""
 
 
+CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
+BY_LAST_AXIS = (nn.Linear, nn.RNNBase, nn.Embedding)
+"""What gives (n, channels, positions), and what gives (n, positions, units)."""
+
+See: TypeAlias = Callable[[str, nn.Module, torch.Tensor, int], None]
+
+
 class ActivationSample(Hook):
     """Looks at the kept network once, at the end, on the validation split's first rows."""
 
@@ -50,33 +58,80 @@ class ActivationSample(Hook):
         self.arrays: dict[str, Array] = {}
 
     def end(self, fit: FitView) -> None:
-        """Send the sample through the network."""
-        found: list[tuple[str, nn.Module, torch.Tensor]] = []
+        """Send the sample through the network; each layer is judged as it answers."""
+        units: list[Units] = []
+        maps: list[_Maps] = []
         rows = fit.validation.first(SAMPLE)
-        fit.module.eval()
-        with torch.inference_mode(), _seen(fit.module, lambda *seen: found.append(seen)):
-            fit.module(rows)
-            self.units = tuple(_units(*seen) for seen in found)
-        if rows.ndim == 4:
-            self._keep_maps(fit, [(name, out) for name, _, out in found if out.ndim == 4])
 
-    def _keep_maps(self, fit: FitView, maps: list[tuple[str, torch.Tensor]]) -> None:
+        def see(name: str, part: nn.Module, out: torch.Tensor, axis: int) -> None:
+            units.append(_units(name, part, out.movedim(axis, -1)))
+            if rows.ndim == out.ndim == 4:
+                maps.append(_Maps.of(name, out))
+
+        fit.module.eval()
+        with torch.inference_mode(), _seen(fit.module, see):
+            fit.module(rows)
+        self.units = tuple(units)
+        if rows.ndim == 4:
+            self._keep_maps(fit, maps)
+
+    def _keep_maps(self, fit: FitView, maps: list[_Maps]) -> None:
         picked = [maps[index] for index in evenly(len(maps), LAYERS)] if maps else []
-        for number, (name, out) in enumerate(picked):
-            channels = evenly(out.shape[1], CHANNELS)
-            small = _shrunk(out[:IMAGES, channels])
-            self.arrays[f"activation.{number}"] = small.half().cpu().numpy()
-            self.activations += (Activation(layer=name, channels=tuple(channels)),)
+        for number, one in enumerate(picked):
+            self.arrays[f"activation.{number}"] = one.small.cpu().numpy()
+            self.activations += (Activation(layer=one.layer, channels=tuple(one.channels)),)
         split = fit.validation
         kind = "int32" if fit.task == "classification" else "float32"
         self.arrays["images"] = split.first(IMAGES).float().cpu().numpy()
         self.arrays["images.true"] = split.truth[:IMAGES].astype(kind)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Maps:
+    """What is kept of a layer's maps (n, C, H, W): a few images, a few channels, small."""
+
+    layer: str
+    channels: list[int]
+    small: torch.Tensor
+
+    @classmethod
+    def of(cls, layer: str, out: torch.Tensor) -> _Maps:
+        channels = evenly(out.shape[1], CHANNELS)
+        return cls(layer=layer, channels=channels, small=_shrunk(out[:IMAGES, channels]).half())
+
+
+class _Axis:
+    """Which axis of (n, a, b) holds the units.
+
+    The last one holds tokens' units; behind a convolution over positions the units are its
+    channels, in the middle, until a layer that works on the last axis follows.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._channels: int | None = None
+        parts = list(module.modules())
+        if any(isinstance(part, CONVOLUTIONS) for part in parts):
+            looked_at = [part for part in parts if isinstance(part, (*CONVOLUTIONS, *BY_LAST_AXIS))]
+            self.handles = [part.register_forward_hook(self._follow) for part in looked_at]
+        else:
+            self.handles = []
+
+    def of(self, values: torch.Tensor) -> int:
+        """The axis of some activation's values."""
+        if values.ndim == 3:
+            return 1 if values.shape[1] == self._channels else 2
+        return 1 if values.ndim > 3 else -1
+
+    def _follow(self, part: nn.Module, _given: Any, _out: Any) -> None:
+        self._channels = part.out_channels if isinstance(part, CONVOLUTIONS) else None
+
+
 @contextmanager
-def _seen(module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]) -> Iterator[None]:
-    """Within it every output of an activation is handed on: its name, module and values."""
+def _seen(module: nn.Module, see: See) -> Iterator[None]:
+    """Within it every output of an activation is handed on: its name, module, values, and the
+    axis that its units are along."""
     calls: dict[str, int] = {}
+    axis = _Axis(module)
 
     def hook(name: str, part: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
         def called(_part: nn.Module, _given: Any, out: Any) -> None:
@@ -86,7 +141,7 @@ def _seen(module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]
             if isinstance(part, nn.TransformerEncoderLayer):
                 values = part.activation(values)  # a function, which has no hook of its own
             if isinstance(values, torch.Tensor) and values.ndim > 1:
-                see(said, part, values)
+                see(said, part, values, axis.of(values))
 
         return called
 
@@ -95,7 +150,7 @@ def _seen(module: nn.Module, see: Callable[[str, nn.Module, torch.Tensor], None]
     try:
         yield
     finally:
-        for handle in handles:
+        for handle in (*handles, *axis.handles):
             handle.remove()
 
 
@@ -116,12 +171,11 @@ def _units(name: str, module: nn.Module, out: torch.Tensor) -> Units:
     """How many units a layer has, and how many tell nothing apart.
 
     Args:
-        out: (n, units), (n, channels, height, width), or (n, tokens, units).
+        out: (n, …, units).
     """
-    flat = out.movedim(1, -1) if out.ndim == 4 else out
-    flat = flat.reshape(-1, flat.shape[-1]).float()
+    flat = out.reshape(-1, out.shape[-1]).float()
     low, high = flat.aminmax(dim=0)
-    idle = (high - low) <= STILL * flat.abs().max()
+    idle = (high - low) <= STILL * torch.maximum(-low, high).max()
     if type(module) in RANGES:
         lowest, highest = RANGES[type(module)]
         margin = ENDS * (highest - lowest)
