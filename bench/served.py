@@ -59,7 +59,7 @@ def _open(paths: Paths, launches: tuple[LaunchKey, ...]) -> None:
     sweep = launches[0].sweep
     journal.create_sweep(sweep, SweepRequest(experiment=document.experiment), document)
     for key in launches:
-        journal.commit_launch(TrialSpec(key=key, stage=Stage.TRIAL, document=document.digest))
+        journal.commit_launches([TrialSpec(key=key, stage=Stage.TRIAL, document=document.digest)])
     journal.release()
     journal.close()
 

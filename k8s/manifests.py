@@ -32,7 +32,6 @@ COMMAND = ("python", "-P", "-m", "modelyard.trial")
 CONTAINER = "trial"
 GPU = "nvidia.com/gpu"
 USER = 10001
-
 TOKEN_KEY = "token"
 
 MASTER_PORT = 29500

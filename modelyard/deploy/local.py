@@ -97,23 +97,28 @@ def deploy(
             paths=paths,
             deadline_seconds=deadline_seconds,
         )
-        found = _instances(name, paths)
-        rollout = plan(list(found.values()), version=version, port=port)
-        _end(rollout.clear, found, paths)
-        if rollout.keep is not None:
-            service = next(s for s, i in found.items() if i is rollout.keep)
-        elif rollout.port is not None:
-            service = _serve(wanted, rollout.port, rollout.take_over)
-        else:
-            service = _serve_somewhere(wanted)
-        _end(rollout.retire, found, paths)
-        return _view(service, paths)
+        return _view(_roll_out(wanted, port), paths)
 
 
 def servings(paths: Paths) -> list[ServingView]:
     """The model servers that run, by name."""
     running = [s for s in services.recorded(paths) if _SERVICE.fullmatch(s.name)]
     return [_view(service, paths) for service in running if services.alive(service)]
+
+
+def _roll_out(wanted: _Wanted, port: int | Literal["auto"]) -> Service:
+    """The server of the wanted version, once it serves and every other has ended."""
+    found = _instances(wanted.name, wanted.paths)
+    rollout = plan(list(found.values()), version=wanted.version, port=port)
+    _end(rollout.clear, found, wanted.paths)
+    if rollout.keep is not None:
+        service = next(s for s, i in found.items() if i is rollout.keep)
+    elif rollout.port is not None:
+        service = _serve(wanted, rollout.port, rollout.take_over)
+    else:
+        service = _serve_somewhere(wanted)
+    _end(rollout.retire, found, wanted.paths)
+    return service
 
 
 def _instances(name: str, paths: Paths) -> dict[Service, Instance]:

@@ -223,12 +223,8 @@ class Journal:
 
     # launches
 
-    def commit_launch(self, spec: TrialSpec) -> LaunchRow:
-        """Write a launch before it is started; the same spec again returns the same row."""
-        return self.commit_launches((spec,))[0]
-
     def commit_launches(self, specs: Sequence[TrialSpec]) -> list[LaunchRow]:
-        """Write several launches in one transaction; see ``commit_launch``."""
+        """Write launches before they are started; the same spec again returns the same row."""
         with self._writing() as (connection, now):
             return [launches.commit(connection, now, spec) for spec in specs]
 

@@ -27,7 +27,7 @@ from modelyard.server.stream import Stream
 from modelyard.server.submit import Submitter
 from modelyard.server.supervisor import Supervisor
 from modelyard.server.tokens import Tokens
-from modelyard.settings import Settings
+from modelyard.settings import Paths, Settings
 from modelyard.store.store import store_for
 
 PREFECT_SECONDS = 5.0
@@ -48,20 +48,10 @@ def build(
     paths = settings.paths
     tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
     library = Library(tracking, paths, serves=settings.executor == "local")
-    measures = Measures()
-    tokens = Tokens(journal)
+    measures, tokens = Measures(), Tokens(journal)
     store = store_for(settings.store_base, cache=paths.cache)
-    stages = Stages(
-        journal=journal,
-        executor=_executor(settings, tokens),
-        library=library,
-        settings=settings,
-        address=settings.address or address,
-    )
-    supervisor = Supervisor(journal, stages)
-    prefect = Prefect(
-        paths.service("prefect"), httpx.AsyncClient(trust_env=False, timeout=PREFECT_SECONDS)
-    )
+    stages = _stages(settings, journal, library, tokens, address)
+    supervisor, prefect = Supervisor(journal, stages), _prefect(paths)
     changes.listen(stages.wake)
     return Core(
         settings=settings,
@@ -93,6 +83,23 @@ def build(
         shutdown=ending.ask,
         hosts=_names(settings),
     )
+
+
+def _stages(
+    settings: Settings, journal: LiveJournal, library: Library, tokens: Tokens, address: str
+) -> Stages:
+    return Stages(
+        journal=journal,
+        executor=_executor(settings, tokens),
+        library=library,
+        settings=settings,
+        address=settings.address or address,
+    )
+
+
+def _prefect(paths: Paths) -> Prefect:
+    http = httpx.AsyncClient(trust_env=False, timeout=PREFECT_SECONDS)
+    return Prefect(paths.service("prefect"), http)
 
 
 def _executor(settings: Settings, tokens: Tokens) -> Executor:

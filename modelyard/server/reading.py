@@ -14,26 +14,22 @@ LOG_EVENTS = 5000
 
 def sweep(journal: LiveJournal, row: SweepRow) -> SweepView:
     """The view of a sweep as it is now."""
-    return views.sweep_view(
-        row,
-        cursor=journal.cursor(),
-        trials=journal.trials(row.id),
-        launches=journal.launches(row.id),
-        stages=journal.stages(row.id),
-        latest=journal.latest(row.id),
-        waiting=journal.waiting(row.id),
-        now=journal.now(),
-    )
+    cursor = journal.cursor()  # first: what comes meanwhile is told again, never left out
+    stages = journal.stages(row.id)  # before the clock: nothing began after now
+    return views.sweep_view(row, _moment(journal, row.id), stages=stages, cursor=cursor)
 
 
 def trials(journal: LiveJournal, row: SweepRow) -> list[TrialView]:
     """The trials of a sweep."""
-    return views.trial_views(
-        row,
-        trials=journal.trials(row.id),
-        launches=journal.launches(row.id),
-        latest=journal.latest(row.id),
-        waiting=journal.waiting(row.id),
+    return views.trial_views(row, _moment(journal, row.id))
+
+
+def _moment(journal: LiveJournal, sweep: str) -> views.Moment:
+    return views.Moment(
+        trials=journal.trials(sweep),
+        launches=journal.launches(sweep),
+        latest=journal.latest(sweep),
+        waiting=journal.waiting(sweep),
         now=journal.now(),
     )
 

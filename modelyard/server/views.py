@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.api import (
@@ -28,34 +29,36 @@ RAN = (TrialState.COMPLETE, TrialState.PRUNED)
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING)
 
-NOTHING: Mapping[str, str] = {}
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What is known of a sweep's trials at one moment.
+
+    Args:
+        trials: by number.
+        launches: of the sweep, stages' too.
+        latest: newest metrics of running tasks.
+        now: the database's clock.
+        waiting: by task, what its launch waits for.
+    """
+
+    trials: Sequence[TrialRow]
+    launches: Sequence[LaunchRow] = ()
+    latest: Mapping[str, Metrics] = field(default_factory=dict)
+    now: float
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
 def sweep_view(
-    row: SweepRow,
-    *,
-    trials: Sequence[TrialRow],
-    launches: Sequence[LaunchRow],
-    stages: Sequence[StageRow],
-    latest: Mapping[str, Metrics],
-    cursor: int,
-    now: float,
-    waiting: Mapping[str, str] = NOTHING,
+    row: SweepRow, moment: Moment, *, stages: Sequence[StageRow], cursor: int
 ) -> SweepView:
     """A sweep with its counts, best trial and forecast.
 
     Args:
-        trials: of the sweep, by number.
-        launches: of the sweep, stages' too.
-        latest: newest metrics of running tasks.
         cursor: id of the newest event.
-        now: the database's clock.
-        waiting: by task, what its launch waits for.
     """
-    views = trial_views(
-        row, trials=trials, launches=launches, latest=latest, now=now, waiting=waiting
-    )
-    held = {"sweep": _all_wait(views), **waiting}
+    views, now = trial_views(row, moment), moment.now
+    held = {"sweep": _all_wait(views), **moment.waiting}
     return SweepView(
         id=row.id,
         name=row.name,
@@ -77,7 +80,7 @@ def sweep_view(
         document=row.document,
         cursor=cursor,
         **_progress(row, views),
-        **_results(row, trials, views),
+        **_results(row, moment.trials, views),
     )
 
 
@@ -106,32 +109,24 @@ def _results(
     }
 
 
-def trial_views(
-    row: SweepRow,
-    *,
-    trials: Sequence[TrialRow],
-    launches: Sequence[LaunchRow],
-    latest: Mapping[str, Metrics],
-    now: float,
-    waiting: Mapping[str, str] = NOTHING,
-) -> list[TrialView]:
-    """The trials of a sweep by number; see ``sweep_view``."""
+def trial_views(row: SweepRow, moment: Moment) -> list[TrialView]:
+    """The trials of a sweep by number."""
     data = row.experiment["data"]
     epochs = row.experiment["search"]["epochs"] or row.experiment["train"]["epochs"]
     fits = data["folds"] * data["repeats"]
     by_task: dict[str, list[LaunchRow]] = {}
-    for launch in launches:
+    for launch in moment.launches:
         by_task.setdefault(launch.key.task, []).append(launch)
     return [
         _trial_view(
             trial,
             by_task.get(str(trial.number), []),
-            latest.get(str(trial.number)),
-            waiting.get(str(trial.number), ""),
+            moment.latest.get(str(trial.number)),
+            moment.waiting.get(str(trial.number), ""),
             epochs=fits if fits > 1 else epochs,
-            now=row.ended_at or now,
+            now=row.ended_at or moment.now,
         )
-        for trial in trials
+        for trial in moment.trials
     ]
 
 

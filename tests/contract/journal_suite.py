@@ -246,14 +246,14 @@ class JournalSuite:
 
     def test_a_launch_is_committed_once(self, journal: Journal) -> None:
         """The same spec again is the same row; another spec under its key is an error."""
-        first = journal.commit_launch(spec(key()))
-        assert journal.commit_launch(spec(key())) == first
+        first = journal.commit_launches([spec(key())])
+        assert journal.commit_launches([spec(key())]) == first
         with pytest.raises(ModelyardError, match="another spec"):
-            journal.commit_launch(spec(key(), seed=1))
+            journal.commit_launches([spec(key(), seed=1)])
 
     def test_the_first_stop_and_the_first_end_stay(self, journal: Journal) -> None:
         """A later reason changes neither why a launch was stopped nor how it ended."""
-        journal.commit_launch(spec(key()))
+        journal.commit_launches([spec(key())])
         journal.stop_launch(key(), Stop.PRUNED)
         journal.stop_launch(key(), Stop.CANCELLED)
         assert [row.key for row in journal.news("aaaaaaaa", 0).launches] == [key()]
@@ -267,7 +267,7 @@ class JournalSuite:
 
     def test_an_event_sent_twice_is_stored_once(self, journal: Journal) -> None:
         """A repeated batch, and one that overlaps, add only what is new."""
-        journal.commit_launch(spec(key()))
+        journal.commit_launches([spec(key())])
         assert journal.append([(key(), batch(metrics(1), metrics(2)))]) == [2]
         assert journal.append([(key(), batch(metrics(1), metrics(2)))]) == [2]
         assert journal.append([(key(), batch(metrics(2), metrics(3), start=2))]) == [3]
@@ -277,7 +277,7 @@ class JournalSuite:
     def test_events_of_many_launches_are_read_by_cursor(self, journal: Journal) -> None:
         """Ids grow with commits over all launches; a reader goes on from where it was."""
         for task in ("0", "1"):
-            journal.commit_launch(spec(key(task)))
+            journal.commit_launches([spec(key(task))])
         journal.append([(key("0"), batch(metrics(1))), (key("1"), batch(metrics(1), metrics(2)))])
         journal.append([(key("0"), batch(metrics(2), start=2))])
         every = journal.events(0, sweep="aaaaaaaa")
@@ -294,9 +294,9 @@ class JournalSuite:
     def test_batches_of_one_call_are_stored_in_their_order(self, journal: Journal) -> None:
         """Several of one task in a group: what an earlier one brought decides about the later."""
         for number in (1, 2):
-            journal.commit_launch(spec(key(number=number)))
-        journal.commit_launch(spec(key("7")))
-        journal.commit_launch(spec(key("train")))
+            journal.commit_launches([spec(key(number=number))])
+        journal.commit_launches([spec(key("7"))])
+        journal.commit_launches([spec(key("train"))])
         answers = journal.append(
             [
                 (key(number=2), batch(metrics(1), Checkpoint(epoch=1, uri="file:///1"))),
@@ -321,7 +321,7 @@ class JournalSuite:
 
     def test_a_launch_learns_from_its_events(self, journal: Journal) -> None:
         """Phase, newest checkpoint, what it said of its failure, and its result are on its row."""
-        journal.commit_launch(spec(key()))
+        journal.commit_launches([spec(key())])
         result = TrialResult(metrics={"accuracy": float("nan")})
         bodies: list[Body] = [
             Phase(name="training", steps=True),
@@ -344,11 +344,11 @@ class JournalSuite:
     )
     def test_a_launch_without_a_say_is_fenced(self, journal: Journal, end: str) -> None:
         """Events of such a launch are refused whole; the other batches of the call are stored."""
-        journal.commit_launch(spec(key("7")))
+        journal.commit_launches([spec(key("7"))])
         if end != "unknown":
-            journal.commit_launch(spec(key()))
+            journal.commit_launches([spec(key())])
         if end in ("newer launch", "result elsewhere"):
-            journal.commit_launch(spec(key(number=2)))
+            journal.commit_launches([spec(key(number=2))])
         if end == "result elsewhere":
             journal.append([(key(number=2), batch(TrialResult()))])
         if end == "told":
@@ -366,7 +366,7 @@ class JournalSuite:
 
     def test_the_accepted_launch_may_repeat_itself(self, journal: Journal) -> None:
         """A result whose answer was lost is accepted again after the trial was told."""
-        journal.commit_launch(spec(key()))
+        journal.commit_launches([spec(key())])
         journal.append([(key(), batch(TrialResult()))])
         journal.end_launch(key())
         row = TrialRow(sweep="aaaaaaaa", number=0, state=TrialState.COMPLETE, parameters={})
@@ -388,7 +388,7 @@ class JournalSuite:
     def test_threads_write_side_by_side(self, journal: Journal) -> None:
         """Writes from many threads are all stored, each event once."""
         for task in range(4):
-            journal.commit_launch(spec(key(str(task))))
+            journal.commit_launches([spec(key(str(task)))])
 
         def post(number: int) -> list[int | Exception]:
             of = key(str(number % 4))

@@ -87,7 +87,7 @@ class Sweep:
         """Commit a launch, as the controller does."""
         key = LaunchKey(sweep=self.id, task=task, number=number)
         stage = Stage.TRIAL if task.isdecimal() else Stage(task)
-        self.journal.commit_launch(TrialSpec(key=key, stage=stage, document="d"))
+        self.journal.commit_launches([TrialSpec(key=key, stage=stage, document="d")])
         return key
 
     def post(self, key: LaunchKey, *bodies: Body) -> None:

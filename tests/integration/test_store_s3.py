@@ -98,7 +98,7 @@ def proxy(
 @pytest.fixture
 def launch(server: Served) -> LaunchKey:
     key = LaunchKey(sweep=SWEEP, task=str(next(NAMES)), number=1)
-    server.core.journal.commit_launch(TrialSpec(key=key, stage=Stage.TRIAL, document="0" * 64))
+    server.core.journal.commit_launches([TrialSpec(key=key, stage=Stage.TRIAL, document="0" * 64)])
     return key
 
 
@@ -238,7 +238,7 @@ def test_a_replaced_launch_is_refused(
     """What it sent before is never committed once a newer launch exists."""
     newer = launch.model_copy(update={"number": 2})
     spec = TrialSpec(key=newer, stage=Stage.TRIAL, document="0" * 64)
-    server.core.journal.commit_launch(spec)
+    server.core.journal.commit_launches([spec])
     with pytest.raises(Fenced, match="launch 2 of this task exists"):
         remote.commit(folder(tmp_path / "new", a=b"one"), own(launch, "m"))
     assert S3Store(tmp_path / "s").committed(own(launch)) == ()
@@ -370,7 +370,8 @@ def test_an_uploaded_table(server: Served, proxy: FaultProxy, tmp_path: Path) ->
         assert client.upload(file, "other.csv") == digest
     assert [method for method, _ in proxy.seen if method == "PUT"] == []
     key = LaunchKey(sweep=SWEEP, task="prepare", number=1)
-    server.core.journal.commit_launch(TrialSpec(key=key, stage=Stage.PREPARE, document="0" * 64))
+    spec = TrialSpec(key=key, stage=Stage.PREPARE, document="0" * 64)
+    server.core.journal.commit_launches([spec])
     with Intake(server.address, token=None) as intake:
         store = RemoteStore(
             intake=intake, key=key, base=BASE, cache=tmp_path / "c", scratch=tmp_path / "o"

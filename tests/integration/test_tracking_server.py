@@ -56,7 +56,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         key = LaunchKey(sweep=sweep, task=str(number), number=1)
         common = {"sweep": sweep, "number": number, "parameters": {"hidden": 32}}
         opened.put_trial(TrialRow(state=TrialState.RUNNING, **common))
-        opened.commit_launch(TrialSpec(key=key, stage=Stage.TRIAL, document="d"))
+        opened.commit_launches([TrialSpec(key=key, stage=Stage.TRIAL, document="d")])
         events = (
             Event(sequence=step, at=0.0, body=Metrics(step=step, values={"loss": 1 / step}))
             for step in range(1, 6)

@@ -81,7 +81,7 @@ def add_sweep(
 def add_launch(journal: LiveJournal, sweep: str, task: str = "0", number: int = 1) -> LaunchKey:
     """A committed launch of a trial."""
     key = LaunchKey(sweep=sweep, task=task, number=number)
-    journal.commit_launch(TrialSpec(key=key, stage=Stage.TRIAL, document="0" * 64))
+    journal.commit_launches([TrialSpec(key=key, stage=Stage.TRIAL, document="0" * 64)])
     return key
 
 

@@ -33,7 +33,7 @@ def with_journal(folder: Path, scenario: Callable[[LiveJournal], None]) -> None:
 def finish(journal: LiveJournal, sweep: str, number: int, value: float) -> None:
     """A trial that ran to its end."""
     key = LaunchKey(sweep=sweep, task=str(number), number=1)
-    journal.commit_launch(TrialSpec(key=key, stage=Stage.TRIAL, document="d"))
+    journal.commit_launches([TrialSpec(key=key, stage=Stage.TRIAL, document="d")])
     result = TrialResult(metrics={"accuracy": value}, outcome={"family": "mlp"}, model="file:///m")
     journal.append([(key, batch(result))])
     journal.put_trial(
@@ -126,7 +126,7 @@ def test_an_open_launch_keeps_its_inputs(tmp_path: Path) -> None:
         inputs = {"model": "file:///m", "champion": "file:///c"}
         spec = TrialSpec(key=key, stage=Stage.EVALUATE, document="d", inputs=inputs)
         before = handover.open_inputs(journal, sweep, "evaluate")
-        journal.commit_launch(spec)
+        journal.commit_launches([spec])
         meanwhile = handover.open_inputs(journal, sweep, "evaluate")
         journal.end_launch(key)
 

@@ -10,6 +10,7 @@ from modelyard.api import Desired, StageState, SweepState, SweepView, TrialState
 from modelyard.contract import Body, LaunchKey, Log, Metrics, Stage, TrialSpec
 from modelyard.journal.rows import EventRow, LaunchRow, StageRow, SweepRow, TrialRow
 from modelyard.server import views
+from modelyard.server.views import Moment
 from tests.unit.serverkit import experiment
 
 SWEEP = "aaaaaaaa"
@@ -43,9 +44,8 @@ def launch(task: int, begun: float, ended: float | None, number: int = 1) -> Lau
 def view(
     row: SweepRow, trials: list[TrialRow], launches: list[LaunchRow], now: float = 1100.0
 ) -> SweepView:
-    return views.sweep_view(
-        row, trials=trials, launches=launches, stages=[], latest={}, cursor=0, now=now
-    )
+    moment = Moment(trials=trials, launches=launches, now=now)
+    return views.sweep_view(row, moment, stages=[], cursor=0)
 
 
 def test_counts_and_mean_over_trials_that_ran() -> None:
@@ -168,20 +168,10 @@ def test_what_a_trial_waits_for_is_shown_until_it_ended() -> None:
     trials = [trial(0, TrialState.WAITING), trial(1, TrialState.COMPLETE, 0.5)]
 
     def shown(*more: TrialRow) -> SweepView:
-        return views.sweep_view(
-            sweep(),
-            trials=[*trials, *more],
-            launches=[],
-            stages=stages,
-            latest={},
-            waiting=words,
-            cursor=0,
-            now=1100.0,
-        )
+        moment = Moment(trials=[*trials, *more], waiting=words, now=1100.0)
+        return views.sweep_view(sweep(), moment, stages=stages, cursor=0)
 
-    seen = views.trial_views(
-        sweep(), trials=trials, launches=[], latest={}, waiting=words, now=1100.0
-    )
+    seen = views.trial_views(sweep(), Moment(trials=trials, waiting=words, now=1100.0))
     assert [one.waiting for one in seen] == [words["0"], ""]
     assert [stage.waiting for stage in shown().stages] == [words["prepare"], words["0"]]
     busy = shown(trial(2, TrialState.RUNNING))
@@ -192,9 +182,8 @@ def test_running_trials_show_their_newest_metrics() -> None:
     """What a running trial said last is shown until its result is in."""
     latest = {"0": Metrics(step=3, values={"validation_accuracy": 0.7})}
 
-    (seen,) = views.trial_views(
-        sweep(), trials=[trial(0, TrialState.RUNNING)], launches=[], latest=latest, now=0.0
-    )
+    running = Moment(trials=[trial(0, TrialState.RUNNING)], latest=latest, now=0.0)
+    (seen,) = views.trial_views(sweep(), running)
 
     assert (seen.metrics, seen.step, seen.epochs) == ({"validation_accuracy": 0.7}, 3, 20)
 
@@ -207,7 +196,7 @@ def test_waiting_trials_are_told_by_reason() -> None:
         "1": "Unschedulable: no GPU",
         "2": "Unschedulable: no GPU",
     }
-    seen = views.trial_views(sweep(), trials=rows, launches=[], latest={}, now=0.0, waiting=words)
+    seen = views.trial_views(sweep(), Moment(trials=rows, now=0.0, waiting=words))
 
     assert views.waiting_lines(seen) == (
         "2 trials wait: Unschedulable: no GPU",
