@@ -131,14 +131,14 @@ class Catalogue:
         """The chosen family."""
         return None if self.chosen is None else self.families.get(self.chosen)
 
+    def takes(self, family: Family) -> bool:
+        """Whether a family can learn from this data, as far as it is known."""
+        kind_fits = self.kind is None or self.kind in family.kinds
+        return kind_fits and (self.task is None or self.task in family.tasks)
+
     def fitting(self) -> tuple[str, ...]:
-        """Names of the families that take this data, as far as it is known."""
-        known = [
-            name
-            for name, family in self.families.items()
-            if (self.kind is None or self.kind in family.kinds)
-            and (self.task is None or self.task in family.tasks)
-        ]
+        """Names of the families that can learn from this data here."""
+        known = [n for n, f in self.families.items() if self.takes(f) and f.absent is None]
         return (*known, *(n for n in self.plugins.get("models", ()) if n not in self.families))
 
     def metrics_for_task(self) -> tuple[str, ...]:

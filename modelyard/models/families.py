@@ -130,10 +130,8 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
         family = family_named(name)
     except PluginError as error:
         raise InputError(f"model.family: {error}") from error
-    if card.kind not in family.kinds or card.task not in family.tasks:
-        fitting = [
-            f.name for f in FAMILIES.values() if card.kind in f.kinds and card.task in f.tasks
-        ]
+    if not _takes(family, card):
+        fitting = [f.name for f in FAMILIES.values() if _takes(f, card) and f.absent is None]
         raise InputError(
             f"model.family: {name} can't learn {card.task} from {card.kind} data; "
             f"valid are auto, {', '.join(fitting)}"
@@ -146,6 +144,10 @@ def resolve(experiment: Experiment, card: DataCard) -> str:
     return name
 
 
+def _takes(family: Family, card: DataCard) -> bool:
+    return card.kind in family.kinds and card.task in family.tasks
+
+
 def family_named(name: str) -> Family:
     """A family by its name; of own code, whose class isn't looked at, without its parameters.
 
@@ -156,9 +158,10 @@ def family_named(name: str) -> Family:
         return own_family(name)
     if name in FAMILIES:
         return FAMILIES[name]
-    if name not in (there := names(Group.MODELS)):
+    if name not in (plugins := names(Group.MODELS)):
+        there = ("auto", *(f.name for f in FAMILIES.values() if f.absent is None), *plugins)
         raise PluginError(
-            f"there is no family {name!r} here; there are auto, {', '.join((*FAMILIES, *there))}. "
+            f"there is no family {name!r} here; there are {', '.join(there)}. "
             "One of a plugin has to be installed wherever trials run: on a cluster, in their image"
         )
     return plugged_family(name)

@@ -11,10 +11,10 @@ import pytest
 from modelyard.errors import InputError
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
-from modelyard.experiment.model import Experiment
+from modelyard.experiment.model import Experiment, Model
 from modelyard.models import families
 from modelyard.models.boosted import Order, fit_boosted, load_boosted
-from modelyard.models.boosters import LIGHTGBM, XGBOOST
+from modelyard.models.boosters import XGBOOST
 from modelyard.models.packed import load
 from modelyard.registry.packing import _of_library
 from modelyard.train.fit import fit
@@ -67,20 +67,25 @@ def test_a_library_that_is_missing_is_said_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the library isn't installed the family is refused by the check and by the trial, with
-    the command that installs it."""
+    the command that installs it, and isn't among those that either of them offers."""
     gone = replace(XGBOOST, library="no_such_library_here")
     monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "xgboost": gone})
     snapshot = table(tmp_path / "data", rows=60)
     experiment = Experiment(
         name="e", data={"source": "a.csv", "target": "churned"}, model="xgboost"
     )
-    catalogue = Catalogue(families={"xgboost": gone}, metrics={}, chosen="xgboost")
+    catalogue = Catalogue(families={**families.FAMILIES}, metrics={}, chosen="xgboost")
 
     with pytest.raises(InputError, match=r"pip install 'modelyard\[boosters\]'"):
         families.resolve(experiment, snapshot.card)
     said = [m.path for m in check(experiment, catalogue) if "isn't installed" in m.message]
     assert said == ["model.family"]
-    assert LIGHTGBM.absent is None
+    for wrong in ("forest", "cnn"):  # unknown, and not for tables
+        named = experiment.model_copy(update={"model": Model(family=wrong)})
+        with pytest.raises(InputError, match="lightgbm") as caught:
+            families.resolve(named, snapshot.card)
+        assert "xgboost" not in str(caught.value)
+    assert "xgboost" not in catalogue.fitting()
 
 
 @pytest.mark.parametrize("family", BOOSTERS)

@@ -33,7 +33,7 @@ def _family(case: Case) -> Mistakes:
             f"there is no family {name!r}; there are {listing(valid)}{_own_form(name)}",
             valid=valid,
         )
-    elif name not in valid:
+    elif not catalogue.takes(catalogue.families[name]):
         yield case.mistake(
             ("model", "family"),
             f"{name} can't learn {catalogue.task} from {catalogue.kind} data; "
