@@ -6,24 +6,32 @@ import math
 
 from modelyard.health.bounds import clipped
 
-SMALL, LARGE = -2.0, 4.0
-"""Decades of parameters ÷ memory where size scores 1 and 0: from a hundredth of what could
-memorise the data to ten thousand times that."""
+LARGE = 6.0
+"""Decades of parameters ÷ memory where size scores 0: a million times what could memorise the data,
+which is more than a large network that is fine-tuned on a thousand texts has."""
 
 
 def efficiency(skill: float, parameters: int, rows: int, features: int) -> float:
     """Skill times how small the model is for its data.
 
     Size is measured against the number of parameters that suffice to memorise the training
-    split, 2 · rows + features, on a logarithmic scale: a hundred times as many cost a third of
-    the score, whatever the size they start from, and at equal size the score is in proportion to
-    the skill. So a model may be large where the data are many, and a tiny model that knows
-    nothing isn't efficient.
+    split, 2 · rows + features. Up to that nothing is in excess, and the score is the skill.
+    Beyond it falls with the square of the decades: ten times as many cost 3 %, a hundred times
+    11 %, ten thousand times 44 %. At equal size the score is in proportion to the skill, so a
+    tiny model that knows nothing isn't efficient.
+
+    The square, because the first decades are the price of being trainable at all: a network that
+    is just large enough to memorise is where the test error peaks, and it falls again beyond
+    (Nakkiran et al.), and networks that were trained keep their accuracy with a tenth of their
+    weights (Frankle and Carbin), but don't reach it when they start with so few. What comes
+    after that buys ever less. On a straight line the first decade would cost as much as the
+    last, and a whole point of accuracy would go for a network that only just works.
 
     Source: Zhang, Bengio, Hardt, Recht and Vinyals, "Understanding deep learning requires
     rethinking generalization", 2017, theorem 1: a two-layer ReLU network with 2n + d weights
-    represents any function on n examples of d features. The ends of the scale are this project's
-    convention.
+    represents any function on n examples of d features. Nakkiran, Kaplun, Bansal, Yang, Barak and
+    Sutskever, "Deep double descent", 2020; Frankle and Carbin, "The lottery ticket hypothesis",
+    2019. The square and the end of the scale are this project's convention.
 
     Args:
         skill: what is right beyond chance, 0 to 1; see ``skill_of``.
@@ -35,7 +43,7 @@ def efficiency(skill: float, parameters: int, rows: int, features: int) -> float
         0 to 1.
     """
     decades = math.log10(max(parameters, 1) / (2 * rows + features))
-    return clipped(skill) * clipped((LARGE - decades) / (LARGE - SMALL))
+    return clipped(skill) * (1 - clipped(decades / LARGE) ** 2)
 
 
 def skill_of(accuracy: float, chance: float) -> float | None:

@@ -141,11 +141,11 @@ def test_vanishing_and_exploding_gradients_are_seen(
 
 
 def test_a_wide_network_is_less_efficient(snapshot: Snapshot, tmp_path: Path) -> None:
-    """Fifty times the units for much the same accuracy is less efficient."""
+    """A hundred times the units for much the same accuracy are less efficient."""
     fast = {"learning_rate": 1e-2}
-    wide_one = {**PLAIN, "hidden": 1600}
+    wide_one = {**PLAIN, "hidden": 3200}
 
-    narrow = observed(snapshot, tmp_path, train=fast).health
+    narrow = observed(snapshot, tmp_path, epochs=20, train=fast).health
     wide = observed(snapshot, tmp_path, parameters=wide_one, epochs=4, train=fast).health
 
     assert wide["efficiency"] < narrow["efficiency"] - 0.1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelyard.health.consistency import consistency
 from modelyard.health.convergence import convergence
-from modelyard.health.efficiency import efficiency, skill_of
+from modelyard.health.efficiency import efficiency
 from modelyard.health.gradients import gradients
 from modelyard.health.numbers import Gradients, Units
 from modelyard.health.scores import WEIGHTS, Measured, overall, score, total
@@ -84,11 +84,11 @@ def lowered(changed: Measured) -> set[str]:
 
 
 def test_a_sound_fit_has_high_scores() -> None:
-    """A fit without a fault has all six scores, none of them far below 1 but the size's share."""
+    """A fit without a fault has all six scores, none of them far below 1."""
     scores = score(sound())
 
     assert scores.keys() == {*WEIGHTS, "health"}
-    assert min(scores[name] for name in WEIGHTS if name != "efficiency") > 0.85
+    assert min(scores[name] for name in WEIGHTS) > 0.85
 
 
 def test_half_the_units_dead_lowers_utilisation_alone() -> None:
@@ -107,14 +107,21 @@ def test_a_sawtooth_loss_lowers_stability_alone() -> None:
 
 
 def test_a_hundred_times_the_parameters_lower_efficiency_alone() -> None:
-    """A hundred times as many parameters at the same accuracy cost a third of the scale."""
+    """A hundred times as many parameters at the same accuracy lower efficiency, and no other."""
     wide = sound(parameters=500_000)
 
     assert lowered(wide) == {"efficiency"}
-    skill = skill_of(0.95, 0.1)
-    assert skill is not None
-    lost = score(sound())["efficiency"] - score(wide)["efficiency"]
-    assert lost == pytest.approx(skill * 2 / 6)
+    assert score(sound())["efficiency"] - score(wide)["efficiency"] > 0.1
+
+
+def test_each_decade_of_size_costs_more_than_the_one_before() -> None:
+    """What could just memorise the data is as efficient as anything smaller; from there ten times
+    as many parameters cost a 36th, and each further ten times more than those before."""
+    memory = 2 * 1_000 + 64
+    found = [efficiency(1.0, memory * 10**decade, 1_000, 64) for decade in range(7)]
+
+    assert found == pytest.approx([1 - decade**2 / 36 for decade in range(7)])
+    assert efficiency(0.9, 1, 1_000, 64) == efficiency(0.9, memory, 1_000, 64) == 0.9
 
 
 @pytest.mark.parametrize("relative", [1e-8, 1e-6, 1e3, 1e5, math.inf, 0.0])
@@ -156,7 +163,8 @@ def test_classical_models_have_the_scores_that_suit_them() -> None:
 
     scores = score(forest)
 
-    assert scores == {"efficiency": scores["efficiency"], "health": scores["efficiency"]}
+    assert scores.keys() == {"efficiency", "health"}
+    assert scores["health"] == pytest.approx(scores["efficiency"])
 
 
 def test_a_short_fit_has_no_score_of_its_curves() -> None:
