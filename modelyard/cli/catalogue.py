@@ -15,6 +15,7 @@ from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.model import Data, Experiment, Split
 from modelyard.models.families import choose
 from modelyard.models.family import Family
+from modelyard.models.spaces import suited
 from modelyard.plugins.loading import PluginError
 from modelyard.sweep.plugged import Plugged, plugged
 
@@ -121,8 +122,11 @@ def _catalogue(
     chosen = named if named in known.families else None
     if named == "auto" and card is not None:
         chosen, why = choose(card)
+    families = known.families
+    if chosen is not None and card is not None:
+        families = {**families, chosen: suited(families[chosen], card)}
     return Catalogue(
-        families=known.families,
+        families=families,
         metrics=known.metrics,
         plugins=known.names,
         columns=columns,

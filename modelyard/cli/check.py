@@ -27,6 +27,7 @@ from modelyard.experiment.sources import with_absolute_sources
 from modelyard.experiment.space import effective_space, grid_cells
 from modelyard.experiment.unread import unread_note
 from modelyard.experiment.void import void_note
+from modelyard.models.spaces import reason
 from modelyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class CheckedExperiment:
         """What will be searched."""
         return self.experiment.search.space or {}
 
+    @property
+    def why(self) -> str:
+        """Why this family, and what of its search follows the data."""
+        said = self.catalogue.why or f"{self.family}, as the file says"
+        return said + ("" if self.card is None else reason(self.family, self.card, self.space))
+
     def view(self) -> CheckView:
         """For ``--json``."""
         return CheckView(
@@ -72,7 +79,7 @@ class CheckedExperiment:
             experiment=self.experiment.to_document(),
             data={} if self.card is None else self.card.model_dump(mode="json"),
             family=self.family,
-            why=self.catalogue.why,
+            why=self.why,
             trials=self.trials,
             notes=self.notes,
             code=None if self.code is None else self.code.digest,
@@ -221,7 +228,7 @@ def show(checked: CheckedExperiment, console: Console) -> None:
 def _family_and_why(checked: CheckedExperiment) -> str:
     if checked.catalogue.chosen is None:
         return f"{checked.family}: chosen by the prepare stage"
-    return checked.catalogue.why or f"{checked.family}, as the file says"
+    return checked.why
 
 
 def describe_card(card: DataCard) -> str:

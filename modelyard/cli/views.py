@@ -15,7 +15,7 @@ class CheckView(Wire):
         experiment: the whole document, defaults and searched space filled in.
         data: the data card.
         family: that is trained.
-        why: it was chosen; empty when the file names it.
+        why: this family, and what of its search follows the data.
         trials: that reach an end; a grid may have fewer cells than ``budget.trials``.
         notes: sentences that the user should see.
         code: digest of the user's own code; None where the file names none.

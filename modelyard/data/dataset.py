@@ -16,6 +16,7 @@ from modelyard.data.source import read
 from modelyard.data.table import Table, flatten, listed
 from modelyard.data.target import Target, read_target
 from modelyard.data.texts import Texts
+from modelyard.data.tokens import usual_length
 from modelyard.errors import DataError
 from modelyard.experiment.model import By, Data
 
@@ -99,6 +100,7 @@ def _data_card(
         classes=target.classes,
         class_counts=counts,
         shape=table.images.shape[1:] if table.images is not None else (),
+        length=0 if table.texts is None else usual_length(table.texts),
         ignored=tuple(column for column in table.columns if column not in learnt),
         notes=(
             *table.notes,

@@ -8,6 +8,7 @@ from torch import nn
 from modelyard.models.convolutions import convolved
 from modelyard.models.layers import ACTIVATIONS
 from modelyard.models.layers import dropout as dropped
+from modelyard.models.networks import SMALLEST_IMAGE
 
 POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 """How a block halves its image, by its name in the experiment file."""
@@ -19,8 +20,8 @@ POOLED = 4
 class Cnn(nn.Module):
     """Blocks of convolution → norm → activation → pooling, one hidden layer, then the output.
 
-    A block halves the image while its shorter side has at least 4 pixels, so every depth works
-    on every size.
+    A block halves the image while its shorter side has at least ``SMALLEST_IMAGE`` pixels, so
+    every depth works on every size.
 
     Args:
         shape: of one example, (C, H, W).
@@ -54,7 +55,7 @@ class Cnn(nn.Module):
         blocks: list[nn.Module] = []
         for number in range(depth):
             filters = channels * 2**number
-            halve = min(height, across) >= 4
+            halve = min(height, across) >= SMALLEST_IMAGE
             blocks.append(
                 nn.Sequential(
                     *convolved(width, filters, kernel, norm=norm),

@@ -14,7 +14,7 @@ from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.boosters import LIGHTGBM, XGBOOST
 from modelyard.models.family import Family
-from modelyard.models.networks import CNN, MLP, RESNET
+from modelyard.models.networks import CNN, MLP, RESNET, SMALLEST_IMAGE
 from modelyard.models.own import own_family
 from modelyard.models.plugged import plugged_family
 from modelyard.models.text_families import GRU, LSTM, TRANSFORMER
@@ -53,9 +53,6 @@ LARGE_COLOUR, LARGE_GREY = 24, 48
 """Pixels of an image's shorter side from which residual depth pays. Two or three convolutions read
 digits and clothing (28 × 28, grey) nearly as well as any network; for objects in colour (CIFAR,
 32 × 32) He et al. 2015 gain from each further block."""
-
-SMALLEST_IMAGE = 4
-"""Pixels of an image's shorter side below which a convolution has nothing to slide over."""
 
 
 def choose(card: DataCard) -> tuple[str, str]:

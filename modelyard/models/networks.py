@@ -5,6 +5,10 @@ from __future__ import annotations
 from modelyard.experiment.search import Parameter
 from modelyard.models.family import Family, FamilyParameter
 
+SMALLEST_IMAGE = 4
+"""Pixels of an image's shorter side below which it is halved no more, and a convolution has nothing
+to slide over."""
+
 MLP = Family(
     name="mlp",
     kinds=("table", "image"),

@@ -8,13 +8,10 @@ from torch import nn
 from modelyard.models.convolutions import convolved
 from modelyard.models.layers import ACTIVATIONS
 from modelyard.models.layers import dropout as dropped
+from modelyard.models.networks import SMALLEST_IMAGE
 
 STAGES = 3
 """Groups of blocks; each but the first halves the image and doubles the filters."""
-
-SMALLEST = 4
-"""Pixels of the shorter side below which an image is halved no more."""
-
 
 LARGE = 40
 """Pixels of the shorter side above which the first convolution halves the image."""
@@ -57,7 +54,7 @@ class ResNet(nn.Module):
         blocks: list[nn.Module] = []
         before = width
         for stage in range(STAGES):
-            stride = 2 if stage and side >= SMALLEST else 1
+            stride = 2 if stage and side >= SMALLEST_IMAGE else 1
             side //= stride
             after = width * 2**stage
             for number in range(depth):

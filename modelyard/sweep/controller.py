@@ -14,6 +14,7 @@ from modelyard.experiment.void import void_note
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow
 from modelyard.models.families import family_named, resolve
+from modelyard.models.spaces import suited
 from modelyard.settings import Settings
 from modelyard.sweep.budget import busy_seconds, crowd_note, parallel_trials
 from modelyard.sweep.control import Controller
@@ -172,4 +173,4 @@ def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, P
     if experiment.search.space is not None:
         return effective_space(experiment, None)
     card = DataCard.model_validate(prepared["card"])
-    return effective_space(experiment, family_named(resolve(experiment, card)))
+    return effective_space(experiment, suited(family_named(resolve(experiment, card)), card))

@@ -21,6 +21,7 @@ from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.families import choose, resolve
+from modelyard.models.spaces import reason
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
 from modelyard.trial.checkpoints import Resumption
@@ -202,11 +203,13 @@ def _fit_folds(work: Work, job: FitJob) -> TrialResult:
 
 def _what(work: Work, job: FitJob, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
     """Which model it is, and why that one."""
+    card, space = job.snapshot.card, work.experiment.search.space
     chosen = work.experiment.model.family == "auto"
+    why = choose(card)[1] if chosen else f"{job.family}, as the experiment says"
     return {
         "family": job.family,
         "parameters": dict(parameters),
-        "why": choose(job.snapshot.card)[1] if chosen else f"{job.family}, as the experiment says",
+        "why": why + reason(job.family, card, space or {}),
     }
 
 
