@@ -48,7 +48,7 @@ def modelyard(
 
 @APP.command()
 def new(
-    template: Annotated[str, typer.Argument(help="baseline, image, tabular or text.")],
+    template: Annotated[str, typer.Argument(help="baseline, image, own, tabular or text.")],
     file: File,
     data: Annotated[Path | None, typer.Option(help="A data file to fit the experiment to.")] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,

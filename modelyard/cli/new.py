@@ -34,15 +34,22 @@ class Kind:
     Args:
         source: data that it starts from when none is named; None where there is none.
         takes: the kinds of data it is for.
+        code: a file of the user's own code, which is written beside the experiment file.
     """
 
     source: str | None
     takes: tuple[str, ...]
+    code: str | None = None
+
+    def offers(self, kind: str) -> bool:
+        """Whether it is one to name to somebody with data of a kind."""
+        return kind in self.takes and self.code is None
 
 
 TEMPLATES = {
     "baseline": Kind(source="sklearn:digits", takes=("table", "image", "text")),
     "image": Kind(source="sklearn:digits", takes=("image",)),
+    "own": Kind(source="sklearn:digits", takes=("table", "image"), code="net.py"),
     "tabular": Kind(source="sklearn:breast_cancer", takes=("table",)),
     "text": Kind(source=None, takes=("text",)),
 }
@@ -56,6 +63,7 @@ class Written:
     file: Path
     schema_file: Path
     card: DataCard
+    code: Path | None
 
 
 def new(
@@ -69,7 +77,7 @@ def new(
     """Writes an experiment file and its schema.
 
     Args:
-        template: baseline, image, tabular or text.
+        template: baseline, image, own, tabular or text.
         file: to write; its folder must be there.
         data: a data file or folder, or ``sklearn:<name>``; the template's own when left out.
         target: column to predict; needed for tables that don't say themselves.
@@ -101,13 +109,14 @@ def write(
     """
     kind = _template(template)
     _refuse_existing(file, force)
+    code = None if kind.code is None else _new_code(file.with_name(kind.code))
     if text is not None and kind.takes != ("text",):
         raise InputError(f"--text is for the template text, not for {template}")
     base, source = file.absolute().parent, _source(template, kind, data, file)
     section = _section(kind, source, target, text, base)
     card = _described(section, base)
     if card.kind not in kind.takes:
-        fitting = [name for name, other in TEMPLATES.items() if card.kind in other.takes]
+        fitting = [name for name, other in TEMPLATES.items() if other.offers(card.kind)]
         raise InputError(
             f"the template {template} is for {' and '.join(kind.takes)} data; {source} holds "
             f"{card.kind} data: use {' or '.join(fitting)}"
@@ -120,8 +129,10 @@ def write(
         gates=gate_lines(card),
     )
     schema_file = _write_schema(file.parent, force)
+    if code is not None:
+        _replace(code, (FOLDER / f"{code.name}.template").read_text())
     _replace(file, lines)
-    return Written(file=file, schema_file=schema_file, card=card)
+    return Written(file=file, schema_file=schema_file, card=card, code=code)
 
 
 def new_command(
@@ -154,7 +165,8 @@ def new_command(
         print(f"· {note}")
     if dropped := ids(card):
         print(f"Dropped, as each row has another: {', '.join(dropped)}")
-    print(f"Wrote {file}, and {written.schema_file} for your editor.\nNext: {command}")
+    files = f"{file}" if written.code is None else f"{file} and {written.code}"
+    print(f"Wrote {files}, and {written.schema_file} for your editor.\nNext: {command}")
 
 
 def _template(name: str) -> Kind:
@@ -172,6 +184,13 @@ def _refuse_existing(file: Path, force: bool) -> None:
         raise InputError(f"{file} is a folder; name a file, such as {file / 'experiment.yaml'}")
     if file.exists() and not force:
         raise InputError(f"{file} is there already; --force replaces it")
+
+
+def _new_code(code: Path) -> Path:
+    """Code is never replaced: somebody has thought about it."""
+    if code.exists():
+        raise InputError(f"{code} is there already; move it away, or write into another folder")
+    return code
 
 
 def _relative(data: Path, file: Path) -> str:
@@ -208,6 +227,8 @@ def _section(kind: Kind, source: str, target: str | None, text: str | None, base
     others = tuple(name for name in table.columns if name != target)
     if text is None:
         text = longest_texts(table, others, source)
+    elif text == target:
+        raise InputError(f"--text and --target name the same column, {target!r}")
     elif text not in others:
         raise InputError(_no_column("--text", text, source, others))
     drop = tuple(name for name in others if name != text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelyard.contract import PinnedVersion
-from modelyard.errors import ExperimentError, Mistake
+from modelyard.errors import ExperimentError, InputError, Mistake
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.weights import Version, is_version
 from modelyard.models.families import FAMILIES
@@ -63,7 +63,11 @@ def pin(source: str, family: str, library: Library, store: Store) -> PinnedVersi
             f"{found.version} is a model of the family {of}, and the experiment's is {family}; "
             "name the same under model.family",
         )
-    if not store.has(found.uri):
+    try:
+        there = store.has(found.uri)
+    except InputError as error:  # an MLflow experiment of somebody else's keeps them elsewhere
+        raise _mistake(source, f"the files of {found.version} can't be reached: {error}") from error
+    if not there:
         raise _mistake(source, f"the files of {found.version} are gone: nothing is at {found.uri}")
     return found
 

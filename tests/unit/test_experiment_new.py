@@ -75,6 +75,17 @@ def reviews(tmp_path: Path) -> Path:
     return file
 
 
+def test_own_code_is_written_beside_and_never_over(tmp_path: Path) -> None:
+    """The class's arguments are searched; code that is there already stays, forced or not."""
+    file = new("own", tmp_path / "a.yaml")
+    checked = load_checked(file)
+
+    assert checked.family == "net.py:Net"
+    assert {"width", "depth", "activation"} <= set(checked.space)
+    with pytest.raises(InputError, match=r"net\.py is there already"):
+        new("own", file, force=True)
+
+
 def test_texts_of_a_table_are_learnt_from_alone(reviews: Path, tmp_path: Path) -> None:
     """The column with the longest texts, unless another is named; all others are dropped."""
     checked = load_checked(new("text", tmp_path / "a.yaml", reviews, "sentiment"))
