@@ -21,6 +21,9 @@ from modelyard.store.untar import untar
 TIMEOUT_SECONDS = 60.0
 """Longest silence of a publisher; their disks may have to start up."""
 
+CONNECT_SECONDS = 10.0
+"""After so long an address doesn't answer: a firewall drops what is sent there."""
+
 BLOCK_BYTES = 1 << 20
 
 Progress = Callable[[str, int, int | None], None]
@@ -126,9 +129,8 @@ def _stream(download: Download, part: Path, progress: Progress) -> str:
     """Write a file as it comes; returns its MD5."""
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
-    with httpx.stream(
-        "GET", download.url, follow_redirects=True, timeout=TIMEOUT_SECONDS
-    ) as response:
+    limits = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
+    with httpx.stream("GET", download.url, follow_redirects=True, timeout=limits) as response:
         response.raise_for_status()
         # The size of a compressed transfer says nothing of the file.
         coded = "content-encoding" in response.headers

@@ -53,10 +53,14 @@ def images_of(payload: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
         raise SchemaMismatch("", f"images are an array of numbers {wanted}; this has {found}")
     if len(images) == 0:
         raise SchemaMismatch("", "there are no rows")
-    bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+    with np.errstate(over="ignore"):
+        single = images.reshape(-1, *shape).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(single).all(axis=(1, 2, 3)))
     if len(bad):
-        raise SchemaMismatch("", f"row {bad[0] + 1} has a pixel that is NaN or infinite")
-    return images.reshape(-1, *shape).astype(np.float32)
+        raise SchemaMismatch(
+            "", f"row {bad[0] + 1} has a pixel that is NaN, infinite or beyond float32"
+        )
+    return single
 
 
 def texts_of(payload: Any, name: str, ignored: frozenset[str]) -> Texts:

@@ -159,8 +159,14 @@ async def _refusals(work: Awaitable[Response]) -> Response:
 
 def _problem(refused: Refused) -> JSONResponse:
     mistakes: tuple[dict[str, str], ...] = ()
+    sentence = _sendable(refused.sentence)
     if refused.column is not None:
-        mistakes = ({"path": refused.column, "message": refused.sentence},)
-    problem = Problem(error=refused.sentence, mistakes=mistakes)
+        mistakes = ({"path": _sendable(refused.column), "message": sentence},)
+    problem = Problem(error=sentence, mistakes=mistakes)
     headers = {"Retry-After": "1"} if refused.status == 503 else None
     return JSONResponse(problem.model_dump(mode="json"), refused.status, headers=headers)
+
+
+def _sendable(text: str) -> str:
+    """Text with a question mark for half a surrogate pair, which JSON may hold and UTF-8 not."""
+    return text.encode("utf-8", "replace").decode()

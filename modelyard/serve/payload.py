@@ -62,7 +62,7 @@ def _rows(shape: str, value: Any) -> Payload:
 def _array(shape: str, value: list[Any]) -> Payload:
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise Malformed(
             f"{shape} is neither a list of objects, nor of texts, nor an array of numbers of one "
             "shape"

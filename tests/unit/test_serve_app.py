@@ -89,6 +89,16 @@ def test_a_wrong_column_is_answered_422_with_its_name(
     assert column in answer.json()["error"]
 
 
+def test_half_a_character_is_the_sender_s_mistake(ask: Callable[..., httpx.Response]) -> None:
+    """A name that can't be sent back as it came is answered all the same."""
+    stranger = ask("POST", "/invocations", content=b'{"\\ud800": []}')
+    assert stranger.status_code == 400
+    assert stranger.json()["error"].startswith("the body holds ?;")
+    column = ask("POST", "/invocations", content=b'{"instances": [{"\\ud800": 1}]}')
+    assert column.status_code == 422
+    assert [mistake["path"] for mistake in column.json()["mistakes"]] == ["?"]
+
+
 def test_malformed_json_is_answered_400(ask: Callable[..., httpx.Response]) -> None:
     """What isn't JSON is the sender's mistake, said in a sentence."""
     answer = ask("POST", "/invocations", content=b"{not json")

@@ -51,6 +51,7 @@ def test_images_come_as_an_array() -> None:
         (b'{"inputs": {"a": []}}', "lists of one length"),
         (b'{"instances": [[1, 2], [3]]}', "array of numbers of one shape"),
         (b'{"instances": [["a"]]}', "array of numbers of one shape"),
+        (b'{"instances": [[1' + b"0" * 400 + b"]]}", "array of numbers of one shape"),
         (b'{"instances": 3}', "is a JSON number"),
         (b'{"dataframe_records": [{"a": 1}, 2]}', "row 2 of dataframe_records"),
         (b'{"dataframe_records": [[1]]}', "row 1 of dataframe_records"),
