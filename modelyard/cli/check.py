@@ -16,6 +16,7 @@ from modelyard.cli.weights import look_at_weights
 from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
 from modelyard.errors import ExperimentError
+from modelyard.experiment.batch import batch_note
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
 from modelyard.experiment.load import load
@@ -151,8 +152,9 @@ def _checked(
     random = drawn_at_random(search.sampler.name, space)
     if random:
         notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
-    if unread := catalogue.family and unread_note(experiment, catalogue.family, space):
-        notes += (unread,)
+    if family := catalogue.family:
+        batch = batch_note(experiment, family, space, card.rows) if card else None
+        notes += tuple(filter(None, (unread_note(experiment, family, space), batch)))
     if not on_cluster and (void := void_note(experiment)):
         notes += (void,)
     return CheckedExperiment(

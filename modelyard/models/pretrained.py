@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors
+
 from modelyard.contract import Scalar
 from modelyard.data.card import DataCard
 from modelyard.data.preprocess import Preprocessor
@@ -129,7 +131,13 @@ def open_pretrained(path: Path, source: str) -> Pretrained:
         raise InputError(
             f"model.weights: {source} is neither a {SUFFIX} file nor the folder of a packed model"
         )
-    return Pretrained(source=source, file=path, blake3=_digest(path, source))
+    digest = _digest(path, source)
+    try:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass  # its head is looked at, and that all of it is there
+    except safetensors.SafetensorError as error:
+        raise InputError(f"model.weights: {source} is no safetensors file: {error}") from None
+    return Pretrained(source=source, file=path, blake3=digest)
 
 
 def _digest(file: Path, source: str) -> str:

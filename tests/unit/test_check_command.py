@@ -168,6 +168,16 @@ def test_what_a_sampler_draws_at_random_is_said(folder: Path) -> None:
         (["model=mlp", "train={momentum: 0.5, optimizer: sgd}"], None),
         (["model=mlp", "train.momentum=0.5", "search.space={optimizer: [adam, sgd]}"], None),
         (["model=mlp", "train.epochs=3", "search={epochs: 2, pruner: hyperband}"], None),
+        (
+            ["model=mlp", "train.batch_size=1000"],
+            "train.batch_size 1,000 is more than the 140 rows or so that are learnt "
+            "from: each epoch is one step. Make it smaller to have more of them.",
+        ),
+        (["model=mlp", "train.batch_size=1000", "search.space={batch_size: [8, 16]}"], None),
+        (
+            ["train.batch_size=1000"],
+            "random-forest is fitted in one go: train.batch_size is not looked at.",
+        ),
     ],
 )
 def test_keys_that_change_nothing_are_said(

@@ -242,7 +242,11 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     ):
         tuned(snapshot, tmp_path / "nan.safetensors", tmp_path / "s", fixed=CNN)
     with pytest.raises(InputError, match=r"junk\.safetensors is no safetensors file"):
-        tuned(snapshot, tmp_path / "junk.safetensors", tmp_path / "s", fixed=CNN)
+        open_pretrained(tmp_path / "junk.safetensors", "junk.safetensors")
+    whole = (tmp_path / "nan.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-9])
+    with pytest.raises(InputError, match=r"cut\.safetensors is no safetensors file"):
+        open_pretrained(tmp_path / "cut.safetensors", "cut.safetensors")
     with pytest.raises(InputError, match="its BLAKE3 differs"):
         open_pretrained(packed, "packed")
     with pytest.raises(InputError, match=r"none\.safetensors can't be read"):
