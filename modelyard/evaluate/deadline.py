@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -15,10 +16,17 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, ending: Callable[[], bool] = lambda: False) -> None:
-        self._seconds = seconds
+        self._told = f"{seconds:g} s (explain.seconds)"
         self._ending = ending
         self._end = time.monotonic() + seconds
         self.notes: list[str] = []
+
+    def half(self) -> Deadline:
+        """A deadline at half of the time that is left, with the same notes."""
+        other = copy.copy(self)
+        other._end = time.monotonic() + self.left / 2
+        other._told = f"half of {self._told}"
+        return other
 
     @property
     def left(self) -> float:
@@ -32,5 +40,5 @@ class Deadline:
             return True
         if self.left > 0:
             return False
-        self.notes.append(f"{what} was left out after {self._seconds:g} s (explain.seconds).")
+        self.notes.append(f"{what} was left out after {self._told}.")
         return True

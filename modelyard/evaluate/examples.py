@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from modelyard.data.rows import Rows
 from modelyard.evaluate import inputs
 from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.explanation import MOST, Contribution, Example
-from modelyard.evaluate.shapley import MISSING, shapley
+from modelyard.evaluate.shapley import MISSING, Explainer
 from modelyard.models.estimator import Array
 from modelyard.models.predictor import Predictor
 
@@ -69,47 +70,61 @@ def pick(truth: Array, output: Array, count: int, seed: int) -> Array:
 def explain_each(
     model: Predictor, chosen: Chosen, card: DataCard, deadline: Deadline, seed: int
 ) -> list[Example]:
-    """The examples, in the order given; what there was no time or library for is noted."""
-    if card.kind == "table":
-        return _tables(model, chosen, card, deadline, seed)
-    one = _image if card.kind == "image" else _text
-    found = []
-    for number in range(len(chosen.source)):
-        if deadline.over("the explanation of some examples"):
+    """The examples, in the order given; how many there was no time or library for is noted."""
+    count, found = len(chosen.source), list[Example]()
+    explain: Callable[[int], Example] | None = None
+    for number in range(count):
+        if deadline.over(f"the explanation of {count - number} of {count} single predictions"):
             break
-        found.append(one(model, chosen, card, number))
+        try:
+            explain = explain or _explainer(model, chosen, card, seed)
+        except ImportError:
+            deadline.notes.append(MISSING)
+            break
+        found.append(explain(number))
     return found
 
 
-def _tables(
-    model: Predictor, chosen: Chosen, card: DataCard, deadline: Deadline, seed: int
-) -> list[Example]:
+def _explainer(
+    model: Predictor, chosen: Chosen, card: DataCard, seed: int
+) -> Callable[[int], Example]:
+    """What explains a row by its number.
+
+    Raises:
+        ImportError: the library isn't installed.
+    """
+    if card.kind == "table":
+        return _of_table(model, chosen, card, seed)
+    return partial(_image if card.kind == "image" else _text, model, chosen, card)
+
+
+def _of_table(
+    model: Predictor, chosen: Chosen, card: DataCard, seed: int
+) -> Callable[[int], Example]:
     """Shapley values; those of a column's features add up to the column's."""
-    classes = chosen.output.argmax(axis=1) if chosen.output.ndim == 2 else None
     features = model.preprocessor.transform(chosen.rows)
     background = model.preprocessor.transform(chosen.background)
-    if deadline.over("Shapley values"):
-        return []
-    try:
-        found = shapley(model.estimator, features, classes, background, seed)
-    except ImportError:
-        deadline.notes.append(MISSING)
-        return []
+    classes = chosen.output.argmax(axis=1) if chosen.output.ndim == 2 else None
+    explainer = Explainer(model.estimator, background, seed)
     spans = list(_spans(model))
     records = chosen.rows.records()
-    return [
-        Example(
+
+    def explain(number: int) -> Example:
+        found = explainer(features[number], None if classes is None else int(classes[number]))
+        return Example(
             **_told(chosen, card, number),
             method="shapley",
             unit=found.unit,
-            base=float(found.base[number]),
+            base=found.base,
             contributions=_largest(
-                Contribution(name=name, value=records[number][name], amount=amounts[span].sum())
+                Contribution(
+                    name=name, value=records[number][name], amount=found.amounts[span].sum()
+                )
                 for name, span in spans
             ),
         )
-        for number, amounts in enumerate(found.amounts)
-    ]
+
+    return explain
 
 
 def _spans(model: Predictor) -> Iterator[tuple[str, slice]]:

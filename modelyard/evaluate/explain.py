@@ -12,11 +12,11 @@ import numpy as np
 
 from modelyard.data.rows import Rows
 from modelyard.data.snapshot import Snapshot
-from modelyard.evaluate import importance
 from modelyard.evaluate.catalogue import metric_named
 from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.examples import Chosen, explain_each, pick
 from modelyard.evaluate.explanation import MOST, Example, Explanation, Importance
+from modelyard.evaluate.importance import REPEATS, of_columns, of_patches, of_words
 from modelyard.evaluate.inputs import PATCHES
 from modelyard.evaluate.metrics import measure
 from modelyard.evaluate.shapley import BACKGROUND
@@ -94,34 +94,30 @@ def explain(
         The explanation. Whatever went wrong with a part of it is in its notes: it is a
         picture of the model, and must not cost the model.
     """
-    first = Deadline(wanted.seconds / 2, ending)
+    deadline = Deadline(wanted.seconds, ending)
+    half = deadline.half()
     order = np.random.default_rng(seed).permutation(len(output))
     sample = _Sample.of(snapshot, output, order[: wanted.rows], metric)
-    sample = sample.first(_affordable(model, sample.rows, first.left))
+    sample = sample.first(_affordable(model, sample.rows, half.left))
     nothing: _Important = ((), None)
-    important = _unharmed(
-        lambda: _importance(model, sample, first, seed), nothing, "importance", first
+    importance, patches = _unharmed(
+        lambda: _importance(model, sample, half, seed), nothing, "importance", half
     )
-    second = Deadline(wanted.seconds / 2 + first.left, ending)
-    examples: list[Example] = []
-    if wanted.examples:
-        picked = pick(snapshot.target("test"), output, wanted.examples, seed)
-        examples = _unharmed(
-            lambda: explain_each(
-                model, _chosen(snapshot, output, picked), snapshot.card, second, seed
-            ),
-            [],
-            "the explanation of single predictions",
-            second,
-        )
+    nobody: list[Example] = []
+    examples = _unharmed(
+        lambda: _examples(model, snapshot, output, wanted.examples, deadline, seed),
+        nobody,
+        "the explanation of single predictions",
+        deadline,
+    )
     return Explanation(
         metric=sample.metric,
         value=sample.value,
         rows=len(sample.rows),
-        importance=important[0],
-        patches=important[1],
+        importance=importance,
+        patches=patches,
         examples=tuple(examples),
-        notes=(*first.notes, *second.notes),
+        notes=tuple(deadline.notes),
     )
 
 
@@ -138,9 +134,11 @@ def _affordable(model: Predictor, rows: Rows, seconds: float) -> int:
     """How many of the rows each part can be tried with in the time, by one prediction's."""
     begun = time.monotonic()
     model.predict(rows.take(slice(FEWEST)))
+    if time.monotonic() - begun > seconds:
+        return min(len(rows), FEWEST)
     model.predict(rows)
     once = time.monotonic() - begun
-    parts = len(rows.columns) * importance.REPEATS or (MOST if rows.texts else PATCHES**2)
+    parts = len(rows.columns) * REPEATS or (MOST if rows.texts else PATCHES**2)
     return min(len(rows), max(FEWEST, int(len(rows) * seconds / max(once * parts, 1e-9))))
 
 
@@ -151,15 +149,23 @@ def _importance(model: Predictor, sample: _Sample, deadline: Deadline, seed: int
         return sample.drop(model, changed)
 
     if sample.rows.images is not None:
-        patches = importance.of_patches(sample.rows, drop, deadline)
+        patches = of_patches(sample.rows, drop, deadline)
         return (), None if patches is None else tuple(map(tuple, patches.tolist()))
     if sample.rows.texts is not None:
-        return tuple(importance.of_words(sample.rows, sample.output, drop, deadline)), None
-    return tuple(importance.of_columns(sample.rows, drop, deadline, seed)), None
+        return tuple(of_words(sample.rows, sample.output, drop, deadline)), None
+    return tuple(of_columns(sample.rows, drop, deadline, seed)), None
+
+
+def _examples(
+    model: Predictor, snapshot: Snapshot, output: Array, count: int, deadline: Deadline, seed: int
+) -> list[Example]:
+    picked = pick(snapshot.target("test"), output, count, seed)
+    chosen = _chosen(snapshot, output, picked)
+    return explain_each(model, chosen, snapshot.card, deadline, seed)
 
 
 def _chosen(snapshot: Snapshot, output: Array, picked: Array) -> Chosen:
-    training = snapshot.rows("train")
+    training = snapshot.part("train")
     spread = np.linspace(0, len(training) - 1, min(len(training), BACKGROUND)).astype(int)
     return Chosen(
         rows=snapshot.rows("test").take(picked),

@@ -28,4 +28,4 @@ class Measured(Protocol):
         """
 
     def left_out(self) -> Array:
-        """(n,) the metric over all rows but one."""
+        """(n,) the metric over all rows but one; of another's code fewer, each without a block."""

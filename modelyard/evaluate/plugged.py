@@ -25,6 +25,10 @@ from modelyard.models.estimator import Array
 from modelyard.plugins.groups import Group
 from modelyard.plugins.loading import PluginError, State, guarded, load
 
+BLOCKS = 1000
+"""Most calls for the values over all rows but some. The acceleration that they are for is a
+skewness over the root of its count, and blocks of rows make both smaller by the same root."""
+
 Relation = Literal["at_least", "at_most"]
 
 
@@ -117,9 +121,10 @@ class PluggedMetric:
         return np.array([self._over(np.repeat(numbers, count)) for count in counts])
 
     def left_out(self) -> Array:
-        """(n,) values over all rows but one."""
+        """(m,) values over all rows but one, of many rows but every m-th."""
         numbers = np.arange(len(self._truth))
-        return np.array([self._over(np.delete(numbers, row)) for row in numbers])
+        blocks = min(len(numbers), BLOCKS)
+        return np.array([self._over(numbers[numbers % blocks != left]) for left in range(blocks)])
 
     def _over(self, rows: Array) -> float:
         function = self._metric.function

@@ -9,8 +9,9 @@ trees"), other models by sampling (Štrumbelj and Kononenko 2014). The library b
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -31,83 +32,87 @@ BACKGROUND = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Shapley:
-    """Values of n rows.
+    """Values of one row.
 
     Args:
-        amounts: (n, features) what each feature adds for the row's own output.
-        base: (n,) what is predicted where nothing is known.
+        amounts: (features,) what each feature adds.
+        base: what is predicted where nothing is known.
         unit: probability, log-odds, or value.
     """
 
     amounts: Array
-    base: Array
+    base: float
     unit: str
 
 
-def shapley(
-    estimator: Estimator, features: Array, chosen: Array | None, background: Array, seed: int
-) -> Shapley:
-    """The Shapley values of rows for one output each.
+class Explainer:
+    """Finds the Shapley values of one row after the other.
 
     Args:
         estimator: of the model.
-        features: (n, features) preprocessed rows.
-        chosen: (n,) the class that is explained; None for a regression.
-        background: (m, features) preprocessed training rows.
-        seed: of the sampling.
+        background: (m, features) preprocessed training rows; trees know theirs.
+        seed: of the sampling, of each row alike: a row's values don't hang on the rows before it.
 
     Raises:
         ImportError: the library isn't installed.
     """
+
+    def __init__(self, estimator: Estimator, background: Array, seed: int) -> None:
+        self._seed = seed
+        self._trees = estimator.model if isinstance(estimator, ClassicalEstimator) else None
+        with _quiet():
+            import shap  # an extra
+
+            self._explainer = (
+                shap.SamplingExplainer(
+                    lambda rows: estimator.predict(np.asarray(rows, np.float32)), background
+                )
+                if self._trees is None
+                else shap.TreeExplainer(self._trees)
+            )
+
+    def __call__(self, features: Array, chosen: int | None) -> Shapley:
+        """The values of a row for one output.
+
+        Args:
+            features: (features,) preprocessed.
+            chosen: the class that is explained; None for a regression.
+        """
+        with _quiet():
+            found = self._sampled(features) if self._trees is None else self._exact(features)
+        base = np.atleast_1d(np.asarray(self._explainer.expected_value, np.float64))
+        if chosen is None:
+            return Shapley(amounts=found, base=float(base[0]), unit="value")
+        if self._trees is None:
+            return Shapley(amounts=found[:, chosen], base=float(base[chosen]), unit="probability")
+        unit = "probability" if hasattr(self._trees, "estimators_") else "log-odds"
+        if found.ndim == 1:  # two classes of boosted trees: the log-odds of the second
+            sign = 1.0 if chosen == self._trees.classes_[-1] else -1.0
+            return Shapley(amounts=found * sign, base=sign * float(base[0]), unit=unit)
+        known = int(np.searchsorted(self._trees.classes_, chosen))
+        return Shapley(amounts=found[:, known], base=float(base[known]), unit=unit)
+
+    def _exact(self, features: Array) -> Array:
+        """(features,), or (features, outputs)."""
+        found: Array = np.asarray(self._explainer.shap_values(features[None]), np.float64)[0]
+        return found
+
+    def _sampled(self, features: Array) -> Array:
+        """(features,), or (features, outputs)."""
+        # The library draws from numpy's global generator, which is put back as it was.
+        state = np.random.get_state()
+        np.random.seed(self._seed)
+        try:
+            found = self._explainer.shap_values(features[None], nsamples=SAMPLES, silent=True)
+        finally:
+            np.random.set_state(state)
+        values: Array = np.asarray(found)[0]
+        return values
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's own way with others' deprecations is none of the user's business."""
     with warnings.catch_warnings():
-        # Its own way with others' deprecations is none of the user's business.
         warnings.simplefilter("ignore")
-        import shap  # an extra
-
-        if isinstance(estimator, ClassicalEstimator):
-            return _of_trees(shap, estimator, features, chosen)
-        return _by_sampling(shap, estimator, features, chosen, background, seed)
-
-
-def _of_trees(
-    shap: Any, estimator: ClassicalEstimator, features: Array, chosen: Array | None
-) -> Shapley:
-    explainer = shap.TreeExplainer(estimator.model)
-    values = np.asarray(explainer.shap_values(features), np.float64)
-    base = np.atleast_1d(np.asarray(explainer.expected_value, np.float64))
-    if chosen is None:
-        return Shapley(amounts=values, base=np.full(len(values), base[0]), unit="value")
-    forest = hasattr(estimator.model, "estimators_")
-    unit = "probability" if forest else "log-odds"
-    rows = np.arange(len(values))
-    if values.ndim == 2:  # two classes of boosted trees: the log-odds of the second
-        sign = np.where(chosen == estimator.model.classes_[-1], 1.0, -1.0)
-        return Shapley(amounts=values * sign[:, None], base=sign * base[0], unit=unit)
-    known = np.searchsorted(estimator.model.classes_, chosen)
-    return Shapley(amounts=values[rows, :, known], base=base[known], unit=unit)
-
-
-def _by_sampling(
-    shap: Any,
-    estimator: Estimator,
-    features: Array,
-    chosen: Array | None,
-    background: Array,
-    seed: int,
-) -> Shapley:
-    def output(rows: Array) -> Array:
-        return estimator.predict(np.asarray(rows, np.float32))
-
-    # The library draws from numpy's global generator, which is put back as it was.
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        explainer = shap.SamplingExplainer(output, background)
-        values = np.asarray(explainer.shap_values(features, nsamples=SAMPLES, silent=True))
-    finally:
-        np.random.set_state(state)
-    base = np.atleast_1d(np.asarray(explainer.expected_value, np.float64))
-    if chosen is None:
-        return Shapley(amounts=values, base=np.full(len(values), base[0]), unit="value")
-    rows = np.arange(len(values))
-    return Shapley(amounts=values[rows, :, chosen], base=base[chosen], unit="probability")
+        yield

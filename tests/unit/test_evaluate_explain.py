@@ -21,7 +21,7 @@ from modelyard.evaluate import examples, importance
 from modelyard.evaluate.deadline import Deadline
 from modelyard.evaluate.examples import Chosen, explain_each, pick
 from modelyard.evaluate.explain import explain
-from modelyard.evaluate.explanation import Explanation
+from modelyard.evaluate.explanation import Example, Explanation
 from modelyard.experiment.explain import Explain
 from modelyard.models.classical import ClassicalEstimator, build_classical
 from modelyard.models.estimator import Array
@@ -254,7 +254,44 @@ def test_time_that_has_run_out_is_said(tmp_path: Path) -> None:
     found = explained(trees(snapshot, "random-forest"), snapshot, "accuracy", seconds=1e-9)
 
     assert found.importance == found.examples == ()
-    assert "explain.seconds" in found.notes[0]
+    assert found.notes == (
+        "the importance of age and the columns after it was left out after half of 1e-09 s "
+        "(explain.seconds).",
+        "the explanation of 8 of 8 single predictions was left out after 1e-09 s "
+        "(explain.seconds).",
+    )
+
+
+@pytest.mark.parametrize("family", ["random-forest", "sampled"])
+def test_shapley_values_found_in_time_are_kept(family: str, tmp_path: Path) -> None:
+    """The end is looked for before each row, and a row's values don't hang on those before it."""
+    snapshot = table(tmp_path / "data")
+    shares = np.array([[0.2, 0.8], [0.6, 0.4]])
+    model = (
+        model_of(snapshot, Told(lambda features: shares[(features[:, 0] > 0).astype(int)]))
+        if family == "sampled"
+        else trees(snapshot, family)
+    )
+
+    def some(rows: slice, calls: int) -> tuple[list[Example], list[str]]:
+        chosen = Chosen(
+            rows=snapshot.rows("test").take(rows),
+            source=snapshot.source_rows("test")[rows],
+            truth=snapshot.target("test")[rows],
+            output=model.predict(snapshot.rows("test").take(rows)).output,
+            background=snapshot.rows("train").take(slice(20)),
+        )
+        asked = iter(range(100))
+        deadline = Deadline(60, lambda: next(asked) == calls)
+        return explain_each(model, chosen, snapshot.card, deadline, 0), deadline.notes
+
+    (whole, nothing), (kept, notes) = some(slice(1, 3), 9), some(slice(2, 5), 1)
+
+    assert (len(whole), nothing) == (2, [])
+    assert kept == whole[1:]
+    assert notes == [
+        "the explanation of 2 of 3 single predictions was left out, as the launch was told to stop."
+    ]
 
 
 def test_who_is_told_to_stop_explains_no_more(tmp_path: Path) -> None:

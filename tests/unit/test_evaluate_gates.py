@@ -12,9 +12,11 @@ from modelyard.api import GateView
 from modelyard.data.card import DataCard
 from modelyard.data.rows import Rows
 from modelyard.errors import InputError
+from modelyard.evaluate import plugged
 from modelyard.evaluate.bootstrap import bound
+from modelyard.evaluate.catalogue import Metric
 from modelyard.evaluate.gates import judge as judge_evidence
-from modelyard.evaluate.plugged import Evidence
+from modelyard.evaluate.plugged import Evidence, PluggedMetric
 from modelyard.evaluate.sums import row_sums
 from modelyard.experiment.model import Gate
 
@@ -182,3 +184,35 @@ def test_a_metric_that_the_rows_say_nothing_of_passes_no_gate() -> None:
     )
 
     assert not view.passed
+
+
+def test_a_plugin_is_called_for_blocks_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaving out blocks in place of single rows bounds the calls, and gives the same bound."""
+    sizes: list[int] = []
+
+    def error(truth: np.ndarray, output: np.ndarray) -> float:
+        sizes.append(len(truth))
+        return float(np.abs(truth - output).mean())
+
+    output = np.random.default_rng(4).exponential(size=1000)
+    metric = PluggedMetric(
+        Metric(
+            name="off",
+            tasks=("regression",),
+            goal="minimize",
+            bounds=(0, 9),
+            description="the mean error",
+            function=error,
+        ),
+        np.zeros(1000),
+        output,
+    )
+    single = bound(metric, side="upper", confidence=0.95, seed=3)
+    sizes.clear()
+    monkeypatch.setattr(plugged, "BLOCKS", 100)
+
+    blocks = bound(metric, side="upper", confidence=0.95, seed=3)
+
+    assert blocks - output.mean() == pytest.approx(single - output.mean(), rel=0.02)
+    assert sizes.count(990) == 100
+    assert sizes.count(999) == 0
