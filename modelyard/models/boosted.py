@@ -18,6 +18,12 @@ from modelyard.models.estimator import LIGHTGBM_TEXT, XGBOOST_JSON, Array
 FILES = {"xgboost": XGBOOST_JSON, "lightgbm": LIGHTGBM_TEXT}
 """File of each family in a packed model's folder."""
 
+OBJECTIVES = {
+    "xgboost": ("reg:squarederror", "binary:logistic", "multi:softprob"),
+    "lightgbm": ("regression", "binary", "multiclass"),
+}
+"""The libraries' names for learning a number, one of two classes, and one of several."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -111,12 +117,7 @@ def _fit_xgboost(order: Order, features: Array, truth: Array) -> bytes:
     xgboost = import_module("xgboost")
     given = dict(order.parameters)
     rounds = given.pop("n_estimators")
-    goals: dict[str, Any] = {"objective": "reg:squarederror"}
-    if order.classes == 2:
-        goals = {"objective": "binary:logistic"}
-    elif order.classes:
-        goals = {"objective": "multi:softprob", "num_class": order.classes}
-    settings = {"seed": order.seed, "nthread": order.threads, "verbosity": 0, **goals}
+    settings = {"seed": order.seed, "nthread": order.threads, "verbosity": 0, **_goal(order)}
     data = xgboost.DMatrix(features, label=truth, nthread=order.threads)
     booster = xgboost.train({**given, **settings}, data, num_boost_round=rounds)
     return bytes(booster.save_raw(raw_format="json"))
@@ -126,11 +127,6 @@ def _fit_lightgbm(order: Order, features: Array, truth: Array) -> bytes:
     lightgbm = import_module("lightgbm")
     given = dict(order.parameters)
     rounds = given.pop("n_estimators")
-    goals: dict[str, Any] = {"objective": "regression"}
-    if order.classes == 2:
-        goals = {"objective": "binary"}
-    elif order.classes:
-        goals = {"objective": "multiclass", "num_class": order.classes}
     # The last two make equal fits identical, at some cost in speed.
     settings = {
         "seed": order.seed,
@@ -138,10 +134,18 @@ def _fit_lightgbm(order: Order, features: Array, truth: Array) -> bytes:
         "verbosity": -1,
         "deterministic": True,
         "force_row_wise": True,
+        **_goal(order),
     }
     data = lightgbm.Dataset(features, label=truth, free_raw_data=True)
-    booster = lightgbm.train({**given, **settings, **goals}, data, num_boost_round=rounds)
+    booster = lightgbm.train({**given, **settings}, data, num_boost_round=rounds)
     return str(booster.model_to_string()).encode()
+
+
+def _goal(order: Order) -> dict[str, Any]:
+    number, two, several = OBJECTIVES[order.family]
+    if order.classes > 2:
+        return {"objective": several, "num_class": order.classes}
+    return {"objective": two if order.classes else number}
 
 
 def _read_xgboost(text: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelyard.experiment.search import Parameter
 from modelyard.models.family import Family, FamilyParameter
+from modelyard.models.trees import GRADIENT_BOOSTING
 
 
 def _share(description: str) -> FamilyParameter:
@@ -14,9 +15,7 @@ SHARED = {
     "n_estimators": FamilyParameter(
         default=200, type=int, low=1, high=10_000, description="rounds of boosting"
     ),
-    "learning_rate": FamilyParameter(
-        default=0.1, type=float, low=1e-6, high=1.0, description="shrinkage of each tree"
-    ),
+    "learning_rate": GRADIENT_BOOSTING.parameters["learning_rate"],
     "colsample_bytree": _share("share of the features that a tree sees"),
     "reg_lambda": FamilyParameter(
         default=1.0, type=float, low=0.0, description="penalty on the leaves' values, squared"
@@ -25,7 +24,7 @@ SHARED = {
 
 SHARED_SPACE = {
     "n_estimators": Parameter(int_=(50, 400), step=50),
-    "learning_rate": Parameter(float_=(0.02, 0.3), log=True),
+    "learning_rate": GRADIENT_BOOSTING.space["learning_rate"],
     "colsample_bytree": Parameter(float_=(0.4, 1.0)),
     "reg_lambda": Parameter(float_=(1e-3, 10.0), log=True),
 }
@@ -65,16 +64,12 @@ LIGHTGBM = Family(
     description="boosted decision trees, LightGBM's",
     parameters={
         **SHARED,
-        "num_leaves": FamilyParameter(
-            default=31, type=int, low=2, high=10_000, description="most leaves of a tree"
-        ),
-        "min_child_samples": FamilyParameter(
-            default=20, type=int, low=1, description="fewest training rows in a leaf"
-        ),
+        "num_leaves": GRADIENT_BOOSTING.parameters["max_leaf_nodes"],
+        "min_child_samples": GRADIENT_BOOSTING.parameters["min_samples_leaf"],
     },
     space={
         **SHARED_SPACE,
         "num_leaves": Parameter(int_=(7, 127), log=True),
-        "min_child_samples": Parameter(int_=(5, 50), log=True),
+        "min_child_samples": GRADIENT_BOOSTING.space["min_samples_leaf"],
     },
 )

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from modelyard.contract import Scalar
+from modelyard.data.card import Kind
 from modelyard.errors import InputError
 from modelyard.experiment.search import Parameter
 from modelyard.plugins.groups import Group
 from modelyard.plugins.installed import names
 
-Kind = Literal["table", "image", "text"]
 Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 

@@ -9,6 +9,18 @@ SMALLEST_IMAGE = 4
 """Pixels of an image's shorter side below which it is halved no more, and a convolution has nothing
 to slide over."""
 
+REGULARISATION = {
+    "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
+    "dropout": Parameter(float_=(0.0, 0.4)),
+}
+
+
+def _activation(where: str) -> FamilyParameter:
+    return FamilyParameter(
+        default="relu", type=str, choices=("relu", "gelu", "silu", "tanh"), description=where
+    )
+
+
 MLP = Family(
     name="mlp",
     kinds=("table", "image"),
@@ -36,12 +48,7 @@ MLP = Family(
             default=128, type=int, low=1, high=16_384, description="units of each hidden layer"
         ),
         "layers": FamilyParameter(default=2, type=int, low=1, high=32, description="hidden layers"),
-        "activation": FamilyParameter(
-            default="relu",
-            type=str,
-            choices=("relu", "gelu", "silu", "tanh"),
-            description="after each hidden layer",
-        ),
+        "activation": _activation("after each hidden layer"),
         "norm": FamilyParameter(
             default="batch",
             type=str,
@@ -51,12 +58,19 @@ MLP = Family(
     },
     space={
         "learning_rate": Parameter(float_=(3e-4, 2e-2), log=True),
-        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
-        "dropout": Parameter(float_=(0.0, 0.4)),
+        **REGULARISATION,
         "hidden": Parameter(int_=(32, 256), log=True),
         "layers": Parameter(int_=(1, 3)),
         "activation": Parameter(choice=("relu", "gelu", "silu")),
     },
+)
+
+NORM = FamilyParameter(
+    default="batch",
+    type=str,
+    choices=("batch", "group", "none"),
+    description="normalisation after a convolution: over the batch, or over groups of filters of "
+    "each image by itself",
 )
 
 CNN = Family(
@@ -84,27 +98,15 @@ CNN = Family(
             choices=("max", "average"),
             description="how a block halves its image",
         ),
-        "norm": FamilyParameter(
-            default="batch",
-            type=str,
-            choices=("batch", "group", "none"),
-            description="normalisation after a convolution: over the batch, or over groups of "
-            "filters of each image by itself",
-        ),
-        "activation": FamilyParameter(
-            default="relu",
-            type=str,
-            choices=("relu", "gelu", "silu", "tanh"),
-            description="after each convolution and the hidden layer",
-        ),
+        "norm": NORM,
+        "activation": _activation("after each convolution and the hidden layer"),
         "hidden": FamilyParameter(
             default=64, type=int, low=1, high=16_384, description="units of the hidden layer"
         ),
     },
     space={
         "learning_rate": Parameter(float_=(1e-3, 1e-2), log=True),
-        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
-        "dropout": Parameter(float_=(0.0, 0.4)),
+        **REGULARISATION,
         "channels": Parameter(int_=(8, 24), step=8),
         "depth": Parameter(int_=(1, 2)),
         "hidden": Parameter(int_=(32, 128), log=True),
@@ -127,24 +129,12 @@ RESNET = Family(
         "depth": FamilyParameter(
             default=2, type=int, low=1, high=32, description="residual blocks of each stage"
         ),
-        "activation": FamilyParameter(
-            default="relu",
-            type=str,
-            choices=("relu", "gelu", "silu", "tanh"),
-            description="within and after each block",
-        ),
-        "norm": FamilyParameter(
-            default="batch",
-            type=str,
-            choices=("batch", "group", "none"),
-            description="normalisation after a convolution: over the batch, or over groups of "
-            "filters of each image by itself",
-        ),
+        "activation": _activation("within and after each block"),
+        "norm": NORM,
     },
     space={
         "learning_rate": Parameter(float_=(1e-3, 1e-2), log=True),
-        "weight_decay": Parameter(float_=(1e-4, 1e-1), log=True),
-        "dropout": Parameter(float_=(0.0, 0.4)),
+        **REGULARISATION,
         "width": Parameter(int_=(8, 32), step=8),
         "depth": Parameter(int_=(1, 3)),
     },

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
+from modelyard.data.card import Kind
 from modelyard.experiment.space import SEARCHABLE
-from modelyard.models.family import TASKS, Family, Kind
+from modelyard.models.family import TASKS, Family
 from modelyard.plugins.groups import Group
 from modelyard.plugins.loading import load
 
