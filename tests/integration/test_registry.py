@@ -281,11 +281,11 @@ def test_a_version_to_start_from_is_held_fast(
 
 
 UNKNOWN = {
-    "models:/stat/1": ("no model 'stat' in the registry.* did you mean state?", "state"),
-    "models:/state/7": ("no version 7; there are: 1", "models:/state/1"),
-    "models:/state@champio": ("the alias champio; there are: champion", "models:/state@champion"),
+    "models:/starr/1": ("no model 'starr' in the registry.* did you mean start?", "start"),
+    "models:/start/7": ("no version 7; there are: 1", "models:/start/1"),
+    "models:/start@champio": ("the alias champio; there are: champion", "models:/start@champion"),
     "models:/strange/1": ("was not registered by Modelyard", None),
-    "models:/state/1": ("random-forest, which is grown and not trained on", None),
+    "models:/start/1": ("random-forest, which is grown and not trained on", None),
 }
 
 
@@ -294,7 +294,7 @@ def test_a_version_that_cannot_be_started_from(
     source: str, tracking: Tracking, table: Packed, tmp_path: Path
 ) -> None:
     """One mistake at the file's key, with what there is and what is most like it."""
-    register(tracking, candidate(table, "sweep140", "state", 0.95))
+    register(tracking, candidate(table, "sweep130", "start", 0.95))
     if "strange" in source:
         tracking.client.create_registered_model("strange")
         tracking.client.create_model_version("strange", tmp_path.as_uri())
