@@ -14,6 +14,7 @@ from modelyard.train.reporting import Reporter
 from modelyard.train.schedules import Rates
 from modelyard.train.state import FitState
 from modelyard.train.stepping import Stepping
+from modelyard.train.tally import Tally
 from modelyard.train.tensors import batch_sizes
 
 
@@ -65,8 +66,7 @@ class Training:
         """
         state, sizes, shares, ranks = self._state, self._sizes, self._shares, self._ranks
         classify = state.task == "classification"
-        losses = torch.zeros(len(sizes), device=state.device)
-        hits = torch.zeros((), dtype=torch.int64, device=state.device)
+        tally = Tally(len(sizes), classify, state.device)
         order = torch.randperm(len(state.train), generator=self.shuffle)[: sum(sizes)]
         state.module.train()
         self._stepping.begin()
@@ -77,12 +77,10 @@ class Training:
             last = (number + 1) % self._accumulate == 0 or number + 1 == len(sizes)
             share = shares[number] * ranks.weight(len(target), sizes[number])
             raw, loss = self._stepping.take(features, target, share=share, last=last)
-            losses[number] = loss
-            if classify:
-                hits += (raw.argmax(1) == target).sum()
+            tally.add(loss, raw, target)
             if self._beat.is_due(sizes[number]):
-                self._tell(losses[: number + 1])
-        losses, hits = self._of_all_ranks(losses), ranks.total(hits)
+                self._tell(tally.losses)
+        losses, hits = self._of_all_ranks(tally.losses), ranks.total(tally.hits)
         self._check(losses)
         weights = torch.tensor(sizes, dtype=torch.float32, device=state.device)
         result = {"train_loss": float((losses * weights).sum() / weights.sum())}
