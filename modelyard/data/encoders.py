@@ -197,24 +197,28 @@ class ImageEncoder(Encoder):
     @classmethod
     def fit(cls, rows: Rows | Part) -> ImageEncoder:
         """Mean and scale of each channel, in two passes over (n, H, W, C), a block at a time."""
-        axes = (0, 1, 2)
         shape = _images(rows, slice(0, 1)).shape[1:]
         size = max(1, VALUES_AT_ONCE // math.prod(shape))
         blocks = [slice(start, start + size) for start in range(0, len(rows), size)]
         pixels = len(rows) * shape[0] * shape[1]
-        total = np.zeros(shape[2])
-        low, high = np.full(shape[2], np.inf), np.full(shape[2], -np.inf)
+        # Over the images first: whole images are added up several times as fast as channels.
+        total, squares = np.zeros(shape), np.zeros(shape)
+        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
         for block in blocks:
             images = _images(rows, block)
-            total += images.sum(axis=axes, dtype=np.float64)
-            low = np.minimum(low, images.min(axis=axes))
-            high = np.maximum(high, images.max(axis=axes))
-        mean = total / pixels
-        squares = sum(((_images(rows, block) - mean) ** 2).sum(axis=axes) for block in blocks)
+            total += images.sum(axis=0, dtype=np.float64)
+            low = np.minimum(low, images.min(axis=0))
+            high = np.maximum(high, images.max(axis=0))
+        mean = total.sum(axis=(0, 1)) / pixels
+        for block in blocks:
+            far = _images(rows, block) - mean
+            squares += np.square(far, out=far).sum(axis=0)
+        constant = low.min(axis=(0, 1)) == high.max(axis=(0, 1))
+        deviation = np.sqrt(squares.sum(axis=(0, 1)) / pixels)
         return cls(
             shape=(shape[0], shape[1], shape[2]),
             mean=tuple(mean.tolist()),
-            scale=tuple(np.where(low == high, 1.0, np.sqrt(squares / pixels)).tolist()),
+            scale=tuple(np.where(constant, 1.0, deviation).tolist()),
         )
 
     def transform(self, images: NDArray[Any]) -> NDArray[np.float32]:
