@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -76,6 +77,11 @@ class TextEncoder(Encoder):
             cut=sum(found > length for found in lengths),
         )
 
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each word; made once, as a batch of texts costs little more."""
+        return {word: index for index, word in enumerate(self.words, start=FIRST_WORD)}
+
     @property
     def size(self) -> int:
         """How many ids there are, padding and the unknown word among them."""
@@ -97,7 +103,7 @@ class TextEncoder(Encoder):
     def transform(self, texts: Texts) -> NDArray[np.int32]:
         """(n, length) int32 ids, ``PADDING`` behind the end of each text."""
         tokens = tokenizer()
-        ids = {word: index for index, word in enumerate(self.words, start=FIRST_WORD)}
+        ids = self.ids
         out = np.full((len(texts), self.length), PADDING, dtype=np.int32)
         for row, text in enumerate(texts):
             found = [ids.get(word, UNKNOWN) for word in tokens(text)[: self.length]]
