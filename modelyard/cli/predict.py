@@ -120,7 +120,7 @@ def _read(file: Path) -> dict[str, Any] | list[Any]:
     except OSError as error:
         raise InputError(f"{file} can't be read: {error}") from error
     raise InputError(
-        f"{file} ends in {suffix or 'no suffix'!r}; give .csv, .tsv, .json, .parquet or .txt"
+        f"{file} {f'ends in {suffix!r}' if suffix else 'has no suffix'}; give .csv, .tsv, .json, .parquet or .txt"
     )
 
 
@@ -153,7 +153,7 @@ def _parquet(file: Path) -> list[dict[str, Any]]:
 def _json(file: Path) -> dict[str, Any] | list[Any]:
     try:
         document = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if isinstance(document, list):
         return document
@@ -172,7 +172,11 @@ def _numbers(row: dict[str, Any], file: Path) -> list[float]:
 def _post(serving: ServingView, body: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = httpx.post(
-            f"{serving.address}/invocations", json=body, timeout=TIMEOUT_SECONDS, trust_env=False
+            f"{serving.address}/invocations",
+            content=json.dumps(body),  # NaN, a cell without a value, included
+            headers={"Content-Type": "application/json"},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
         )
     except httpx.TransportError as error:
         raise ModelyardError(f"{serving.name} at {serving.address}: {error}") from error

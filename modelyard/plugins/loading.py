@@ -18,6 +18,9 @@ from modelyard.plugins.installed import Installed, named, names
 Check = Callable[[str, Any], Iterable[str]]
 """A contract: given name and object, what breaks it, each as a sentence without its end."""
 
+SLOW_SECONDS = 10.0
+"""That an import may take before it is named; torch takes three on a slow disk."""
+
 _REDIRECTING = threading.RLock()
 """The redirection is the whole process's; and a plugin may load another."""
 
@@ -92,7 +95,7 @@ def load_installed(plugin: Installed, check: Check) -> Any:
         PluginError: it can't be imported, or breaks the contract.
     """
     what = f"the {plugin.group.one} {plugin.name} of {plugin.origin} ({plugin.entry_point.value})"
-    with _told(f"{what} can't be imported", State.BROKEN):
+    with _told(f"{what} can't be imported", State.BROKEN), _named_when_slow(what):
         loaded = plugin.entry_point.load()
     with _told(f"{what} breaks its contract", State.CONTRACT):
         broken = tuple(check(plugin.name, loaded))
@@ -113,6 +116,20 @@ def _told(what: str, state: State) -> Iterator[None]:
         raise PluginError(
             f"{what}: {type(error).__name__}: {error}", state=state, trace=_trace(error)
         ) from error
+
+
+@contextlib.contextmanager
+def _named_when_slow(what: str) -> Iterator[None]:
+    """An import can't be ended from outside; whoever waits for it is told for whom."""
+    words = f"{what} is being imported for {SLOW_SECONDS:g} s; it may hang. Ctrl-C ends it"
+    timer = threading.Timer(SLOW_SECONDS, lambda: print(words, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 @contextlib.contextmanager

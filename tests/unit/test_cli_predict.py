@@ -83,6 +83,8 @@ def test_json_is_a_list_of_rows_or_a_whole_request(tmp_path: Path) -> None:
     [
         ("rows.xlsx", "x", "give .csv"),
         ("rows.json", "{", "not JSON"),
+        ("rows.json", "[" * 100_000, "not JSON"),
+        ("rows", "x", "has no suffix; give .csv"),
         ("rows.json", "{}", "dataframe_records"),
         ("rows.csv", "x\n", "no rows"),
         ("rows.csv", "x,y\n1\n", "line 2 has 1 cells"),
@@ -152,6 +154,17 @@ def test_predictions_are_printed_as_one_document(
         "version": 3,
         "predictions": [{"prediction": "yes", "confidence": 0.75}] * 2,
     }
+
+
+@pytest.mark.usefixtures("serving")
+def test_cells_that_are_nan_are_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN is a cell without a value, as pandas writes it to Parquet, and no error of ours."""
+    file = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"x": [1.5, float("nan")]}), file)
+
+    predict_command("churn", file, json_output=True)
+
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 2
 
 
 @pytest.mark.usefixtures("serving")

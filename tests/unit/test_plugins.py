@@ -16,7 +16,7 @@ from modelyard.plugins.distances import check_distance, distance
 from modelyard.plugins.groups import Group
 from modelyard.plugins.installed import installed, names
 from modelyard.plugins.listing import listed
-from modelyard.plugins.loading import PluginError, State
+from modelyard.plugins.loading import PluginError, State, load
 from modelyard.sweep.plugged import BUILT_IN, check_of
 from tests.support.plugins import EXAMPLES, install, write
 
@@ -115,6 +115,21 @@ def test_broken_ones_are_named_and_the_rest_goes_on(
     assert 'broken_one.py", line 5, in helper' in sunk
     assert "loading.py" not in sunk
     assert "of Modelyard's own" in found["models", "mlp", "made-up"]["reason"]
+
+
+def test_a_slow_import_is_named_while_it_lasts(
+    target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever waits for a plugin that hangs is told for which."""
+    monkeypatch.setattr("modelyard.plugins.loading.SLOW_SECONDS", 0.0)
+    waits = "import threading as t\n[x.join() for x in t.enumerate() if isinstance(x, t.Timer)]\n"
+    write(target, "made-up", {"gates": {"late": "late_one:gate"}}, {"late_one.py": waits})
+
+    with pytest.raises(PluginError, match="no attribute 'gate'"):
+        load(Group.GATES, "late", check_of(Group.GATES))
+
+    said = capsys.readouterr().err
+    assert "the gate late of made-up 0.1.0 (late_one:gate) is being imported for 0 s" in said
 
 
 def test_two_distributions_of_one_name_clash(

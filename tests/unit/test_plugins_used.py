@@ -96,6 +96,31 @@ def test_what_is_not_installed_is_a_mistake_where_it_is_named(tmp_path: Path) ->
     assert "no plugin 'worst-class' in modelyard.gates here" in found["gates.0.plugin"]
 
 
+def test_a_plugin_s_name_that_is_nearly_right_is_answered_with_it(
+    target: Path, tmp_path: Path
+) -> None:
+    """Wherever the file may name a plugin, the installed one that is most like it is told."""
+    install(target, "models", "datasets", "metrics", "gates", "samplers", "hooks")
+    found = mistakes(
+        tmp_path,
+        data={"source": "plugin:mons"},
+        model="nearest-neighbors",
+        objective={"metric": "costs", "goal": "minimize"},
+        search={"sampler": "plugin:middle-frist"},
+        gates=[{"plugin": "worst-clas"}],
+        train={"hooks": ["weight-nrom"]},
+    )
+    near = {where: said.partition("did you mean ")[2] for where, said in found.items()}
+    assert near == {
+        "data.source": "'moons'?",
+        "model": "'nearest-neighbours'?",
+        "objective.metric": "'cost'?",
+        "search.sampler": "'middle-first'?",
+        "gates.0.plugin": "'worst-class'?",
+        "train.hooks.0": "'weight-norm'?",
+    }
+
+
 def test_a_broken_plugin_is_a_mistake_of_who_names_it(target: Path, tmp_path: Path) -> None:
     """It is told with its traceback; an experiment that doesn't name it is none the worse."""
     points = {"metrics": {"sunk": "sunk_metric:x"}, "models": {"deep": "sunk_metric:x"}}
