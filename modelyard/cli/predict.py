@@ -119,9 +119,8 @@ def _read(file: Path) -> dict[str, Any] | list[Any]:
             return list(_text_file(file))
     except OSError as error:
         raise InputError(f"{file} can't be read: {error}") from error
-    raise InputError(
-        f"{file} {f'ends in {suffix!r}' if suffix else 'has no suffix'}; give .csv, .tsv, .json, .parquet or .txt"
-    )
+    ends = f"ends in {suffix!r}" if suffix else "has no suffix"
+    raise InputError(f"{file} {ends}; give .csv, .tsv, .json, .parquet or .txt")
 
 
 def _text_file(file: Path) -> Iterator[str]:

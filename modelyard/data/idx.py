@@ -22,6 +22,8 @@ IMAGES, LABELS = 3, 1
 UNSIGNED_BYTE = 0x08
 """Third byte of the magic number: what each value is."""
 
+BLOCK_BYTES = 1 << 20
+
 SIZE = (28, 28)
 CLASSES = {
     "mnist": tuple("0123456789"),
@@ -104,8 +106,8 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Raises:
         DataError: another format, or another length than its head says; names the file.
     """
-    raw = _content(path)
     head = 4 + 4 * dimensions
+    raw = _content(path, head)
     wanted = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if raw[:4] != wanted:
         raise DataError(
@@ -115,25 +117,37 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         )
     if len(raw) < head:
         raise DataError(f"{path} is cut short: it ends inside its head, after {len(raw)} bytes")
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:head], dtype=">u4"))
+    shape = _shape(raw[:head])
     promised = math.prod(shape)
     if len(raw) - head != promised:
-        problem = "is cut short" if len(raw) - head < promised else "is too long"
+        there = len(raw) - head
+        problem, holds = (
+            ("is cut short", f"{there:,}") if there < promised else ("is too long", "more")
+        )
         raise DataError(
             f"{path} {problem}: its head promises {' × '.join(map(str, shape))} = {promised:,} "
-            f"bytes, it holds {len(raw) - head:,}; download it again"
+            f"bytes, it holds {holds}; download it again"
         )
     if 0 in shape:
         raise DataError(f"{path} is empty: its head promises {' × '.join(map(str, shape))}")
     return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)
 
 
-def _content(path: Path) -> bytes:
-    raw = path.read_bytes()
+def _shape(head: bytes | bytearray) -> tuple[int, ...]:
+    return tuple(int(size) for size in np.frombuffer(head, dtype=">u4", offset=4))
+
+
+def _content(path: Path, head: int) -> bytes:
+    """All of a file; of a packed one no more than its head promises, and a byte beyond."""
     if path.suffix != ".gz":
-        return raw
+        return path.read_bytes()
     try:
-        return gzip.decompress(raw)
+        with gzip.open(path) as file:
+            raw = bytearray(file.read(head))
+            end = head + math.prod(_shape(raw)) + 1 if len(raw) == head else head
+            while len(raw) < end and (block := file.read(min(end - len(raw), BLOCK_BYTES))):
+                raw += block
+            return bytes(raw)
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path} is cut short or damaged: {error}; download it again") from error
     except gzip.BadGzipFile as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from modelyard.errors import DataError
 
 INPUTS = ("x", "X", "images", "data")
 TARGETS = ("y", "labels", "target")
+
+UNREADABLE = (RuntimeError, MemoryError, SyntaxError, TypeError, OverflowError, TokenError)
+"""What NumPy raises of an array that is encrypted, promises what isn't there, or has a head that
+is no longer Python; beside ``ValueError``."""
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 """Times that an array may be larger than packed, from how many bytes on. Packing as NumPy does
@@ -89,17 +94,19 @@ def _arrays(path: Path, title: str) -> dict[str, NDArray[Any]]:
                 if not isinstance(arrays[name], np.ndarray):
                     raise DataError(f"{title} holds {name!r}, which is no NumPy array")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{title}, array {name!r} is damaged: {error}") from error
-    except (RuntimeError, MemoryError) as error:  # encrypted; a head that promises what isn't there
-        raise DataError(f"{title}, array {name!r} can't be read: {error}") from error
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise DataError(f"{title}, array {name!r} can't be read: {error}") from error
+        raise DataError(f"{title}{_said(name)} is damaged: {error}") from error
+    except (*UNREADABLE, ValueError) as error:
+        if not isinstance(error, ValueError) or "pickle" not in str(error):
+            raise DataError(f"{title}{_said(name)} can't be read: {error}") from error
         raise DataError(
             f"{title}, array {name!r} holds pickled objects, which are not read: unpickling runs "
             "whatever code the file holds. Save it as numbers, or as text with .astype(str)"
         ) from error
     return arrays
+
+
+def _said(name: str) -> str:
+    return f", array {name!r}" if name else ""
 
 
 def _refuse_bomb(path: Path, title: str) -> None:

@@ -138,6 +138,9 @@ def test_damaged_idx(
         (lambda raw: raw[: len(raw) // 2], "is cut short or damaged"),
         (lambda raw: raw[:-8] + b"\0" * 8, "is no whole gzip file"),
         (lambda raw: b"<html>" + raw, "but an HTML page"),
+        (lambda _: gzip.compress(idx(IMAGES)[:9]), "ends inside its head, after 9 bytes"),
+        (lambda _: gzip.compress(idx(IMAGES) + b"\0" * 9), "is too long"),
+        (lambda _: gzip.compress(idx(IMAGES)[:4] + b"\xff" * 12), "is cut short: its head promis"),
     ],
 )
 def test_damaged_gzip(

@@ -344,6 +344,9 @@ def test_npz_that_unpacks_to_more_than_there_is(
     assert "array 'x' unpacks from" in refusal(path)
     zipped(path, {**kind, "shape": (1 << 40, 1 << 10)}, 100)
     assert "array 'x' can't be read: Unable to allocate 1.00 PiB" in refusal(path)
+    with zipfile.ZipFile(npz(path, y=np.arange(4)), "a") as file:
+        file.writestr("x.npy", b"\x93NUMPY\1\0\7\0{'a': (" + bytes(9))
+    assert "array 'x' can't be read: " in refusal(path)
 
 
 def test_npz_under_a_password(tmp_path: Path) -> None:
