@@ -7,6 +7,7 @@ silence costs nothing; a server that restarts meanwhile is found again through i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -174,6 +175,20 @@ class Client(Calls):
             if view.state in ENDED or view.state is SweepState.INTERRUPTED:
                 return
 
+    def wait(self, sweep: str, until: Callable[[SweepView], bool], *, seconds: float) -> SweepView:
+        """A sweep once it is as it is waited for, else as it is when the time is up.
+
+        Args:
+            until: says whether it is.
+            seconds: longest wait, to the next whole second; a first look is always taken.
+        """
+        view = None
+        for _, view in self._follow(sweep, time.monotonic() + seconds):
+            if until(view):
+                break
+        assert view is not None  # the first answer is a view
+        return view
+
     def events(self, sweep: str | None = None, after: int = 0) -> Iterator[EventView]:
         """Stored events from a cursor on, for ever; of one sweep, until it has ended.
 
@@ -195,19 +210,21 @@ class Client(Calls):
 
     # how it is done
 
-    def _follow(self, sweep: str) -> Iterator[tuple[_Tag, SweepView]]:
-        """Views with their tags for ever; bears a server that is away for a while."""
-        tag = _Tag("")
+    def _follow(self, sweep: str, deadline: float = math.inf) -> Iterator[tuple[_Tag, SweepView]]:
+        """Views with their tags until the time is up; bears a server that is away for a while."""
+        tag, path = _Tag(""), f"/v1/sweeps/{sweep}"
         while True:
-            answer = self._connection.patiently(partial(self._poll, f"/v1/sweeps/{sweep}", tag))
-            if answer.status_code == httpx.codes.NOT_MODIFIED:
-                continue
-            tag = _Tag(answer.headers.get("etag", ""), before=tag)
-            yield tag, SweepView.model_validate_json(answer.content)
-            time.sleep(COALESCE_SECONDS)
+            seconds = math.ceil(min(WAIT_SECONDS, max(0.0, deadline - time.monotonic())))
+            answer = self._connection.patiently(partial(self._poll, path, tag, seconds))
+            if answer.status_code != httpx.codes.NOT_MODIFIED:
+                tag = _Tag(answer.headers.get("etag", ""), before=tag)
+                yield tag, SweepView.model_validate_json(answer.content)
+                time.sleep(COALESCE_SECONDS)
+            if time.monotonic() >= deadline:
+                return
 
-    def _poll(self, path: str, tag: _Tag) -> httpx.Response:
-        headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": tag.value}
+    def _poll(self, path: str, tag: _Tag, seconds: int) -> httpx.Response:
+        headers = {"Prefer": f"wait={seconds}", "If-None-Match": tag.value}
         return self._connection.send("GET", path, headers=headers if tag.value else {})
 
     def _stream(self, sweep: str | None, after: int) -> Iterator[EventView | None]:

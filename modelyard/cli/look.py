@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal, cast
 
 from rich.console import Console
 
-from modelyard.api import ENDED, LogLine, LogPage, SweepState, SweepView, TrialView
+from modelyard.api import LogLine, LogPage, SweepView, TrialView
 from modelyard.cli import words
 from modelyard.cli.ask import asking
 from modelyard.cli.summary import print_evaluation
@@ -17,9 +16,6 @@ from modelyard.errors import InputError
 from modelyard.report import tables
 from modelyard.settings import Settings
 from modelyard.tasks.trial_table import rows_of
-
-POLL_SECONDS = 0.5
-"""Between two looks for new lines."""
 
 OTHERS = 20
 """How many earlier sweeps ``status`` lists."""
@@ -109,16 +105,11 @@ def logs_command(
             lines, cursor = _all_lines(client, view.id, task)
             print_json(LogPage(lines=tuple(lines), cursor=cursor))
             return
-        out = console()
-        cursor = 0
-        while True:
-            stopped = _stopped(client.sweep(view.id))
+        out, cursor = console(), 0
+        for _ in client.follow(view.id) if follow else (view,):
             lines, cursor = _all_lines(client, view.id, task, cursor)
             for line in lines:
                 print_line(line.text if task else f"{line.task}: {line.text}", out)
-            if not follow or stopped:
-                return
-            time.sleep(POLL_SECONDS)
 
 
 def _all_lines(
@@ -132,10 +123,6 @@ def _all_lines(
             return lines, after
         lines.extend(page.lines)
         after = page.cursor
-
-
-def _stopped(view: SweepView) -> bool:
-    return view.state in ENDED or view.state is SweepState.INTERRUPTED
 
 
 def _objective(client: Client, view: SweepView) -> tuple[str, Literal["maximize", "minimize"]]:

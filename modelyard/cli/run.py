@@ -241,10 +241,8 @@ class LocalRun:
 
 
 def _interrupted_view(address: str, sweep: str, reason: str, deadline: float) -> SweepView:
-    """Interrupt a sweep and look until it has stopped or the time is up."""
-    with Client(address) as client:
-        view = client.interrupt(sweep, reason)
-        while view.state is SweepState.RUNNING and time.monotonic() < deadline:
-            time.sleep(0.1)
-            view = client.sweep(sweep)
-    return view
+    """Interrupt a sweep and wait until it has stopped or the time is up."""
+    with Client(address, patience_seconds=0.0) as client:
+        client.interrupt(sweep, reason)
+        left = max(0.0, deadline - time.monotonic())
+        return client.wait(sweep, lambda seen: seen.state is not SweepState.RUNNING, seconds=left)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from modelyard.api import ENDED, SweepView
 from modelyard.cli.ask import asking
@@ -12,8 +11,6 @@ from modelyard.client import Client
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
 from modelyard.settings import Paths, Settings
-
-POLL_SECONDS = 0.1
 
 CANCEL_SECONDS = 60.0
 """Longest that the trials of a cancelled sweep may take to end."""
@@ -105,13 +102,10 @@ def _ended(client: Client, view: SweepView) -> SweepView:
     Raises:
         ModelyardError: it takes too long; it will be cancelled all the same.
     """
-    deadline = time.monotonic() + CANCEL_SECONDS
-    while view.state not in ENDED:
-        if time.monotonic() > deadline:
-            raise ModelyardError(
-                f"sweep {view.id} is to be cancelled, but its trials still run after "
-                f"{CANCEL_SECONDS:g} s; `modelyard status {view.id}` shows its state"
-            )
-        time.sleep(POLL_SECONDS)
-        view = client.sweep(view.id)
+    view = client.wait(view.id, lambda seen: seen.state in ENDED, seconds=CANCEL_SECONDS)
+    if view.state not in ENDED:
+        raise ModelyardError(
+            f"sweep {view.id} is to be cancelled, but its trials still run after "
+            f"{CANCEL_SECONDS:g} s; `modelyard status {view.id}` shows its state"
+        )
     return view

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelyard.api import Desired, SweepState, SweepView
+from modelyard.api import Desired, LogLine, LogPage, SweepState, SweepView
 from modelyard.contract import Document
 from modelyard.experiment.model import Experiment
 
@@ -57,6 +57,7 @@ class ClusterWire:
     asked: list[str] = field(default_factory=list)
     bodies: dict[str, Any] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    lines: list[LogLine] = field(default_factory=list)
     address: str = ""
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -81,6 +82,9 @@ class ClusterWire:
                 return 200, []
             case "GET /v1/sweeps":
                 return 200, []
+        if path.startswith(f"/v1/sweeps/{SWEEP}/logs?after="):
+            after = int(path.rpartition("=")[2])
+            return 200, LogPage(lines=tuple(self.lines[after:]), cursor=len(self.lines))
         if path.startswith("/v1/documents/"):
             return 200, self.document
         if path in ("/v1/sweeps/abcdefgh", "/v1/sweeps/iris", "/v1/sweeps/newest") and self.known:

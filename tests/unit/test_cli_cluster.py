@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from modelyard.api import SweepState, SweepView
+from modelyard.api import LogLine, SweepState, SweepView
 from modelyard.cli import main
 from modelyard.cli.check import load_checked
 from modelyard.contract import Document
@@ -216,6 +216,19 @@ def test_ctrl_c_leaves_the_run_to_itself(wire: ClusterWire, typed: Type, file: P
     assert f"modelyard follow {SWEEP}\n" in out
     assert f"modelyard cancel {SWEEP}\n" in out
     assert not [asked for asked in wire.asked if "cancel" in asked or "interrupt" in asked]
+
+
+def test_logs_follow_to_the_end(wire: ClusterWire, typed: Type) -> None:
+    """Lines are printed once each as the sweep changes, and the last of them before the end."""
+    wire.views = [view(), view(), view(SweepState.COMPLETE)]
+
+    def printed() -> None:
+        text = f"look {len(wire.lines)}"
+        wire.lines.append(LogLine(at=0.0, task="0", launch=1, text=text))
+
+    wire.on_look = printed
+
+    assert typed("logs", SWEEP, "--follow") == (0, "0: look 0\n0: look 1\n0: look 2\n", "")
 
 
 @pytest.mark.parametrize(

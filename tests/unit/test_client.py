@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api import Desired, StageState, StageView, SweepRequest, SweepState, SweepView
+from modelyard.api import ENDED, Desired, StageState, StageView, SweepRequest, SweepState, SweepView
 from modelyard.client import Client
 from modelyard.errors import ExperimentError, Interrupted, ServerRefused, ServerUnreachable
 from modelyard.settings import Settings
@@ -157,6 +157,23 @@ def test_follow_yields_each_change_until_the_end() -> None:
     assert states == [SweepState.RUNNING, SweepState.COMPLETE]
     assert [one.get("if-none-match") for one in asked] == [None, '"1-1"', '"1-1"']
     assert asked[1]["prefer"] == "wait=10"
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(60.0, 2), (0.0, 1)])
+def test_a_wait_ends_with_what_it_waits_for_or_with_its_time(seconds: float, looks: int) -> None:
+    """The view is the one that was waited for, or the last before the time was up."""
+    answers = [answered(view(), etag='"1-1"'), answered(view(SweepState.CANCELLED), etag='"1-2"')]
+    asked: list[str] = []
+
+    def script(_method: str, path: str, _headers: dict[str, str]) -> Reply:
+        asked.append(path)
+        return answers[len(asked) - 1]
+
+    with played(script) as address, Client(address) as client:
+        seen = client.wait("aaaaaaaa", lambda one: one.state in ENDED, seconds=seconds)
+
+    assert seen.state is (SweepState.CANCELLED if looks == 2 else SweepState.RUNNING)
+    assert len(asked) == looks
 
 
 def test_a_stage_is_asked_for_again_after_a_restart() -> None:
