@@ -36,6 +36,11 @@ def build(plan: NetworkPlan, data: Split, sizes: list[int]) -> nn.Module:
         check_output(plan.family, module, data.first(2), plan.shape.outputs)
     own = [size // plan.ranks.world for size in sizes]
     _refuse_single_rows(module, own, math.prod(plan.shape.inputs[1:]))
+    if plan.ranks.world > 1 and plan.ranks.leads and _normalises_batches(module):
+        print(
+            f"Batch normalisation: each of {plan.ranks.world} processes normalises its own "
+            f"{plan.train.batch_size} rows of a batch; the model keeps the first one's statistics."
+        )
     if plan.train.channels_last and len(plan.shape.inputs) == 3:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
@@ -53,3 +58,8 @@ def _refuse_single_rows(module: nn.Module, sizes: list[int], pixels: int) -> Non
             "a batch of 1 row can't be normalised: raise train.batch_size (and the rows to learn "
             "from) above 1, or write norm: none under model.parameters"
         )
+
+
+def _normalises_batches(module: nn.Module) -> bool:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return any(isinstance(part, kinds) for part in module.modules())
