@@ -81,7 +81,8 @@ class Explanation(Wire):
         value: of the metric on the rows that were looked at.
         rows: how many there were.
         importance: of columns or words, the most important first.
-        patches: (h, w) drops of an image's patches, rows from the top.
+        patches: (h, w) drops of an image's patches, rows from the top; NaN of one that wasn't
+            looked at.
         examples: predictions explained one by one, mistakes first.
         notes: what was left out and why, in whole sentences.
     """

@@ -44,14 +44,14 @@ def of_columns(rows: Rows, drop: Loss, deadline: Deadline, seed: int) -> list[Im
 
 
 def of_patches(rows: Rows, drop: Loss, deadline: Deadline) -> Array | None:
-    """(h, w) each patch's importance; None when time ran out."""
+    """(h, w) each patch's importance, NaN where time ran out before; None where it did at once."""
     assert rows.images is not None
     height, width = rows.images.shape[1:3]
     filling = inputs.mean_image(rows)
-    found = np.zeros(inputs.grid(height, width))
-    for i, j, box in inputs.patches(height, width):
-        if deadline.over("the importance of patches"):
-            return None
+    found = np.full(inputs.grid(height, width), np.nan)
+    for number, (i, j, box) in enumerate(inputs.patches(height, width)):
+        if deadline.over(f"the importance of {found.size - number} of {found.size} patches"):
+            return found if number else None
         found[i, j] = drop(inputs.without_patch(rows, box, filling))
     return found
 

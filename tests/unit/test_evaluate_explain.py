@@ -28,6 +28,8 @@ from modelyard.models.estimator import Array
 from modelyard.models.families import FAMILIES
 from modelyard.models.network import NetworkEstimator, Shape
 from modelyard.models.predictor import Predictor
+from modelyard.report import reasons
+from modelyard.report.material import Material
 from tests.support.fitting import digits, table
 
 
@@ -292,6 +294,26 @@ def test_shapley_values_found_in_time_are_kept(family: str, tmp_path: Path) -> N
     assert notes == [
         "the explanation of 2 of 3 single predictions was left out, as the launch was told to stop."
     ]
+
+
+def test_patches_looked_at_in_time_are_kept() -> None:
+    """A map of importance that isn't finished has holes, in its file and its picture too."""
+    rows = Rows(columns={}, images=np.zeros((2, 4, 4, 1), np.uint8))
+    asked = iter(range(100))
+    deadline = Deadline(60, lambda: next(asked) == 3)
+
+    found = importance.of_patches(rows, lambda _changed: 0.5, deadline)
+
+    assert found is not None
+    told = Explanation(metric="accuracy", value=1, rows=2, patches=tuple(map(tuple, found)))
+    again = Explanation.model_validate_json(told.model_dump_json())
+    assert np.array_equal(again.patches, found, equal_nan=True)
+    assert np.isnan(found).sum() == 13
+    assert deadline.notes == [
+        "the importance of 13 of 16 patches was left out, as the launch was told to stop."
+    ]
+    picture = reasons.importance(Material(title="", metric="accuracy", explanation=again))
+    assert picture is not None
 
 
 def test_who_is_told_to_stop_explains_no_more(tmp_path: Path) -> None:
