@@ -107,9 +107,10 @@ CNN = Family(
     space={
         "learning_rate": Parameter(float_=(1e-3, 1e-2), log=True),
         **REGULARISATION,
-        "channels": Parameter(int_=(8, 24), step=8),
+        "dropout": Parameter(float_=(0.1, 0.5)),
+        "channels": Parameter(int_=(16, 32), step=8),
         "depth": Parameter(int_=(1, 2)),
-        "hidden": Parameter(int_=(32, 128), log=True),
+        "hidden": Parameter(int_=(64, 128), log=True),
     },
 )
 
