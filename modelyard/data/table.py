@@ -97,10 +97,11 @@ def nearest(name: str, names: tuple[str, ...]) -> str | None:
 
 
 def listed(names: Any, limit: int = 20) -> str:
-    """Names for a message, the first few of many."""
+    """Names for a message, the first few of many; what would steer a terminal is written out."""
     all_names = [str(name) for name in names]
     more = f" and {len(all_names) - limit} more" if len(all_names) > limit else ""
-    return ", ".join(all_names[:limit]) + more
+    shown = (name if name.isprintable() else repr(name)[1:-1] for name in all_names[:limit])
+    return ", ".join(shown) + more
 
 
 def flatten(images: NDArray[Any]) -> dict[str, Column]:

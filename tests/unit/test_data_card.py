@@ -55,6 +55,12 @@ def test_odd_classes_are_said(tmp_path: Path) -> None:
     assert any("differ in capital letters only: No and no." in note for note in alike.notes)
 
 
+def test_classes_do_not_steer_the_terminal(tmp_path: Path) -> None:
+    """Control characters in the data are written out where it is quoted."""
+    card = card_of(tmp_path, {"a": NUMBERS, "y": ["\x1b[31mred", "größer"] * 30})
+    assert "Classes of 'y': \\x1b[31mred 50.0%, größer 50.0%." in card.notes
+
+
 def test_an_odd_column_is_no_id(tmp_path: Path) -> None:
     """Nobody is advised to drop a column that holds amounts in another writing."""
     card = card_of(tmp_path, {"a": [f"${i}.50" for i in range(60)], "y": ["p", "q"] * 30})
