@@ -6,7 +6,7 @@ import gc
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -137,6 +137,24 @@ def one_rank(folder: Path, rank: int) -> None:
     )
 
 
+def compiled_rank(folder: Path, rank: int) -> None:
+    """A compiled fit's metrics, left in a file."""
+    outcome = fitted(folder, "compiled", rank, Recorder(), compile=True)
+    (folder / f"compiled-{rank}.json").write_text(json.dumps(outcome.metrics))
+
+
+def run_ranks(target: Callable[[Path, int], None], folder: Path) -> None:
+    """A process for each rank, to its end."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=target, args=(folder, rank)) for rank in range(WORLD)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(DEADLINE)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0] * WORLD
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two ranks have left what they came to."""
@@ -144,14 +162,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table(folder / "snapshot")
     digits(folder / "images", rows=300)
     fit(a_job(folder, 64), Recorder()).pack(folder / "packed")
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=one_rank, args=(folder, rank)) for rank in range(WORLD)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(DEADLINE)
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * WORLD
+    run_ranks(one_rank, folder)
     return folder
 
 
@@ -206,6 +217,18 @@ def test_a_stop_of_rank_0_ends_the_other_and_the_resumed_fit_is_the_unbroken_one
     unbroken, resumed = kept(folder, 0, "unbroken"), kept(folder, 0, "resumed")
     assert any("running_var" in name for name in unbroken)
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+
+
+@pytest.mark.slow
+def test_compiled_ranks_learn_as_they_do_without(tmp_path: Path) -> None:
+    """Each compiles its own network, and what they learn is the same but for rounding."""
+    table(tmp_path / "snapshot")
+    run_ranks(compiled_rank, tmp_path)
+    alone = fit(a_job(tmp_path, 64), Recorder())
+
+    for rank in range(WORLD):
+        found = json.loads((tmp_path / f"compiled-{rank}.json").read_text())
+        assert found == pytest.approx(alone.metrics, rel=1e-3)
 
 
 @pytest.mark.parametrize("rank", range(WORLD))
