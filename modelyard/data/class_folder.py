@@ -108,13 +108,14 @@ def _entries(root: Path) -> tuple[bool, list[Entry]]:
     """Whether the folders are parts, and every file that isn't hidden, sorted."""
     folders = _folders(root)
     known = [PARTS.get(folder.name.lower()) for folder in folders]
-    if set(known) == {0, 1}:
+    whole = {0, 2} <= set(known)
+    if len(known) > 1 and None not in known and not whole:
         raise DataError(
             f"{root} has the folders {' and '.join(folder.name for folder in folders)}, which are "
-            "parts and no classes, and none for the test; add a folder test, or put the classes "
-            "themselves into the folder",
+            "parts and no classes, and train and test are not both there; add what is missing, or "
+            "put the folders of the classes there instead"
         )
-    if None in known or not {0, 2} <= set(known):
+    if None in known or not whole:
         return False, [entry for folder in folders for entry in _files(folder, 0)]
     return True, [
         entry

@@ -77,7 +77,7 @@ def read(source: str, base: Path, file: Path | None = None) -> Table:
         raise DataError(f"{source} can't be read: {error.strerror or error}") from error
     except MemoryError as error:
         raise DataError(
-            f"{source} needs more memory than there is here ({error or 'none is left'}); take "
+            f"{source} needs more memory than there is here ({str(error) or 'none is left'}); take "
             "fewer rows, or a machine with more"
         ) from error
 

@@ -199,9 +199,10 @@ def test_parts_that_are_not_whole(tmp_path: Path) -> None:
     """Folders train and validation without a test, and a test without examples, are refused."""
     pictures(tmp_path / "x/train")
     pictures(tmp_path / "x/val")
-    assert "train and val, which are parts and no classes, and none for the test" in refusal(
-        tmp_path / "x"
-    )
+    assert "train and val, which are parts and no classes" in refusal(tmp_path / "x")
+    pictures(tmp_path / "y/test")
+    pictures(tmp_path / "y/validation")
+    assert "test and validation, which are parts and no classes" in refusal(tmp_path / "y")
     (tmp_path / "x/test/cat").mkdir(parents=True)
     with pytest.raises(DataError, match="its test part is empty"):
         describe(Data(source="x"), tmp_path)
