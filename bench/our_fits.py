@@ -170,7 +170,7 @@ def _keeper(scratch: Path, key: LaunchKey, poster: Poster, bucket: str | None) -
 def _untold(place: Place) -> Seconds:
     with (
         mock.patch("modelyard.train.beat.BEAT_SECONDS", float("inf")),
-        mock.patch("modelyard.train.stepping.NORM_EVERY", 1 << 30),  # one a epoch is left
+        mock.patch("modelyard.train.stepping.NORM_EVERY", 1 << 30),  # one an epoch is left
     ):
         return _silent(place, Observers)
 
