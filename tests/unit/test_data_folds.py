@@ -27,7 +27,7 @@ many = st.integers(2, 5)
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts, many, seeds)
 def test_rows_are_dealt_out_evenly(sizes: list[int], folds: int, seed: int) -> None:
     """Sizes of folds differ by one row at most, and so do those of each class within them."""
@@ -46,7 +46,7 @@ def test_folds_are_the_same_for_ever() -> None:
     assert folds_by_row(strata, 3, 8).tolist() != GOLDEN
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 12), min_size=5, max_size=25), st.integers(1, 3), many, seeds)
 def test_no_fold_tears_a_group(sizes: list[int], classes: int, folds: int, seed: int) -> None:
     """Each group is in one fold, and no fold is without a group."""
@@ -57,7 +57,7 @@ def test_no_fold_tears_a_group(sizes: list[int], classes: int, folds: int, seed:
     assert all(len(set(found[groups == group])) == 1 for group in range(len(sizes)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 20), min_size=3, max_size=80), many)
 def test_time_folds_follow_each_other(times: list[int], folds: int) -> None:
     """Each block is after the one before, none is empty, and too few times are none at all."""

@@ -148,7 +148,7 @@ numbers = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False, 
 texts = st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 12).flatmap(
         lambda n: st.tuples(
@@ -175,7 +175,7 @@ def test_serving_sees_what_training_saw(
         assert np.array_equal(alone, expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text("0123456789.eE+-_x infatyINFATY", max_size=8))
 @example("1_0")
 @example("1.")

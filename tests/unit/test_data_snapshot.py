@@ -176,7 +176,7 @@ columns = st.integers(3, 12).flatmap(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(columns)
 def test_any_cells_come_back(table: list[list[str | None]]) -> None:
     """Whatever stands in the cells, it is read back as it was understood."""

@@ -41,7 +41,7 @@ def assert_partition(parts: Parts, rows: int) -> None:
     assert all((np.diff(part) > 0).all() for part in parts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(class_counts, shares, seeds)
 def test_rows(counts: list[int], shares: tuple[float, float, float], seed: int) -> None:
     """Each row is in one part; each class with three rows or more is in each part."""
@@ -52,7 +52,7 @@ def test_rows(counts: list[int], shares: tuple[float, float, float], seed: int) 
         assert (np.bincount(strata[part], minlength=len(counts)) > 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(class_counts, seeds)
 def test_classes_keep_their_shares(counts: list[int], seed: int) -> None:
     """Sizes are exact, and a class's rows in a part are its share, rounded, where it may be."""
@@ -73,7 +73,7 @@ def test_split_is_the_same_for_ever() -> None:
     assert by_row(np.array([0, 1] * 10), SHARES, 8).test.tolist() != GOLDEN[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=25), st.integers(1, 3), seeds)
 def test_groups_stay_whole(sizes: list[int], classes: int, seed: int) -> None:
     """No group is in two parts, and no part is without a group."""
@@ -96,7 +96,7 @@ def test_groups_are_stratified() -> None:
         assert abs(int(strata[part].sum()) - 250 * share) <= 10
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 20), min_size=3, max_size=80))
 def test_time_runs_forward(times: list[int]) -> None:
     """All of training is before all of validation, and that before all of test."""
@@ -119,7 +119,7 @@ def test_time_shares() -> None:
     assert [len(part) for part in parts] == [70, 15, 15]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(class_counts, st.integers(1, 99), st.integers(1, 99), seeds)
 def test_sample(counts: list[int], small: int, large: int, seed: int) -> None:
     """A sample keeps each class; the smaller of two shares is part of the larger."""
@@ -134,7 +134,7 @@ def test_sample(counts: list[int], small: int, large: int, seed: int) -> None:
     assert len(some) <= len(more)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 500), st.lists(st.integers(0, 100), min_size=1, max_size=8).filter(any))
 def test_apportion(total: int, weights: list[int]) -> None:
     """Shares add up to the total, each within one of its exact value."""

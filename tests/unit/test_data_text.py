@@ -40,7 +40,7 @@ def snapshot(folder: Path, **data: Any) -> Snapshot:
     return open_snapshot(store_for(base).fetch(made.uri))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=20), max_size=12), st.randoms(use_true_random=False))
 def test_texts_are_what_went_in(texts: list[str], random: Any) -> None:
     """Any texts come back as they were, taken in any order and packed."""

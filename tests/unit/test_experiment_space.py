@@ -30,7 +30,7 @@ from modelyard.experiment.space import (
 )
 from modelyard.models.families import FAMILIES
 
-RELAXED = settings(deadline=None, max_examples=60)
+RELAXED = settings(max_examples=60)
 """No example is timed, as a busy machine would fail it."""
 
 OWN = {"learning_rate": Parameter(float=(0.1, 1)), "layers": Parameter(int=(1, 3))}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api import Desired, TrialState
@@ -313,7 +313,7 @@ POLICIES = st.builds(
     waiting_seconds=st.sampled_from([None, 50.0]),
 )
 CHANCES = st.integers(0, 2**32).map(Random)
-ANYTHING = settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANYTHING = settings(max_examples=70)
 
 
 def settled(sim: Simulation) -> bool:
