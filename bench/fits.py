@@ -63,6 +63,10 @@ class Silent:
     def progress(self, standing: Standing) -> None:
         """Take no notice."""
 
+    def wants_checkpoint(self) -> bool:
+        """Always."""
+        return True
+
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """Take no notice."""
 

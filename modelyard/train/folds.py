@@ -270,6 +270,10 @@ class _FoldReporter:
             )
         )
 
+    def wants_checkpoint(self) -> bool:
+        """See ``Reporter``."""
+        return self._report.wants_checkpoint()
+
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """With what the finished folds came to, under its number among all epochs."""
         if epoch == self._job.epochs:

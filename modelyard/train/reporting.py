@@ -51,6 +51,10 @@ class Reporter(Protocol):
     def progress(self, standing: Standing) -> None:
         """How far it is, and how it goes. At most twice a second."""
 
+    def wants_checkpoint(self) -> bool:
+        """Whether one may be written that is due; else the fit goes on, and remembers what would
+        be in it."""
+
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """A whole checkpoint lies in ``folder``, which is the fit's: move or copy it before
         returning, what is left is deleted.

@@ -14,11 +14,11 @@ from modelyard.train.reporting import Reporter
 
 
 class Saving:
-    """Writes a checkpoint where one is due; else remembers it, in case of a stop.
+    """Writes a checkpoint where one is due and wanted; else remembers it, in case of a stop.
 
     Args:
         plan: says how often, and where to.
-        report: is handed what was written.
+        report: says whether one is wanted, and is handed what was written.
     """
 
     def __init__(self, plan: NetworkPlan, report: Reporter) -> None:
@@ -38,16 +38,18 @@ class Saving:
         Raises:
             CheckpointFailed: it couldn't be kept.
         """
-        if epoch % self._plan.train.checkpoint_every == 0:
+        due = epoch % self._plan.train.checkpoint_every == 0
+        last = epoch == self._plan.epochs
+        if due and (last or self._report.wants_checkpoint()):
             self._write(capture())
-        elif epoch < self._plan.epochs:
+        elif not last:
             now = capture()
             self._unsaved = replace(
                 now,
-                model=copied(now.model),
-                optimizer=copied(now.optimizer),
-                hooks=copied(now.hooks),
-                average=copied(now.average),
+                model=_set_aside(now.model),
+                optimizer=_set_aside(now.optimizer),
+                hooks=_set_aside(now.hooks),
+                average=_set_aside(now.average),
             )
 
     def before_stop(self) -> int:
@@ -80,3 +82,8 @@ class Saving:
 def copied(tensors: Tensors) -> Tensors:
     """The tensors as they are now, on their own memory."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _set_aside(tensors: Tensors) -> Tensors:
+    """Copies in the host's memory: the device's may have no room for a second set."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from modelyard.trial.checkpoints import Checkpoints
+
+SHARE = 0.03
+"""Of the time, at most, in which storing checkpoints may take the interpreter from the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,9 @@ class _Order:
 
 class Keeper(Protocol):
     """Takes the checkpoints of one fit, in its thread."""
+
+    def wants(self) -> bool:
+        """Whether now is a time for one; any is taken at any time."""
 
     def commit(self, epoch: int, folder: Path, best: int | None) -> None:
         """Take a checkpoint's files; see ``Checkpoints.commit``.
@@ -50,6 +57,10 @@ class ForegroundCheckpoints:
         self._checkpoints = checkpoints
         self._on_stored = on_stored
 
+    def wants(self) -> bool:
+        """See ``Keeper.wants``: always."""
+        return True
+
     def commit(self, epoch: int, folder: Path, best: int | None) -> None:
         """See ``Keeper.commit``."""
         self._on_stored(epoch, self._checkpoints.commit(epoch, folder, best))
@@ -60,6 +71,9 @@ class ForegroundCheckpoints:
 
 class BackgroundCheckpoints:
     """Stores checkpoints from a thread: one at a time, and of those that wait only the newest.
+
+    None is wanted before the one before is stored, and for as long after it as its share of the
+    interpreter asks: where epochs are short not each of them has a checkpoint.
 
     Called by the fitting thread only.
 
@@ -79,6 +93,13 @@ class BackgroundCheckpoints:
         self._waiting: _Order | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._wanted_at = 0.0
+
+    def wants(self) -> bool:
+        """See ``Keeper.wants``; also where the next ``commit`` has a failure to raise."""
+        with self._changed:
+            idle = self._thread is None and time.monotonic() >= self._wanted_at
+            return idle or self._error is not None
 
     def commit(self, epoch: int, folder: Path, best: int | None) -> None:
         """See ``Keeper.commit``. Raises what an earlier one failed with."""
@@ -103,6 +124,7 @@ class BackgroundCheckpoints:
 
     def _run(self) -> None:
         while (order := self._next()) is not None:
+            began = time.thread_time()
             try:
                 uri = self._checkpoints.commit(order.epoch, order.folder, order.best)
                 self._on_stored(order.epoch, uri)
@@ -111,6 +133,7 @@ class BackgroundCheckpoints:
                     self._error = error
             finally:
                 shutil.rmtree(order.folder, ignore_errors=True)
+                self._wanted_at = time.monotonic() + (time.thread_time() - began) / SHARE
 
     def _next(self) -> _Order | None:
         with self._changed:

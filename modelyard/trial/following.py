@@ -35,6 +35,10 @@ class Silence:
     def progress(self, standing: Standing) -> None:
         """See ``Reporter``."""
 
+    def wants_checkpoint(self) -> bool:
+        """Rank 0 writes them."""
+        return True
+
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """See ``Reporter``."""
 

@@ -150,21 +150,23 @@ class RemoteStore:
         if answer.committed:
             return
         parts: dict[str, SentParts] = {}
-        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="upload") as pool:
-            for name, there in answer.files.items():
-                etags = self._send_file(pool, folder / name, there)
-                if there.upload is not None:
-                    parts[name] = SentParts(upload=there.upload, etags=etags)
+        for name, there in answer.files.items():
+            etags = self._send_file(folder / name, there)
+            if there.upload is not None:
+                parts[name] = SentParts(upload=there.upload, etags=etags)
         self._tell("commit", uri, CommitBody(uri=uri, manifest=manifest, parts=parts))
 
-    def _send_file(self, pool: ThreadPoolExecutor, path: Path, there: WriteFile) -> tuple[str, ...]:
+    def _send_file(self, path: Path, there: WriteFile) -> tuple[str, ...]:
         def send(number: int) -> str:
             with path.open("rb") as file:
                 file.seek(number * there.part_bytes)
                 content = file.read(there.part_bytes)
             return self._transfers.put(there.urls[number], content, path.name)
 
-        return tuple(pool.map(send, range(len(there.urls))))
+        if len(there.urls) == 1:
+            return (send(0),)
+        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="upload") as pool:
+            return tuple(pool.map(send, range(len(there.urls))))
 
     def _ask(self, verb: str, uri: str, body: Wire, model: type[Answer]) -> Answer:
         return model.model_validate_json(self._tell(verb, uri, body))

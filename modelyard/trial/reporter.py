@@ -53,6 +53,10 @@ class LaunchReporter:
         """Send it: the fit itself sees to its rate, and this is the only beat there is."""
         self._poster.post(Progress(**asdict(standing)))
 
+    def wants_checkpoint(self) -> bool:
+        """Whether the one before is stored, and has been paid for."""
+        return self._keeper.wants()
+
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """Have it stored under this launch's number."""
         best = max(self._scores, key=self._scores.__getitem__, default=None)

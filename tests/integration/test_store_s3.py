@@ -407,7 +407,7 @@ def test_weights_that_a_sweep_starts_from(server: Served, tmp_path: Path) -> Non
     def brought(sweep: str, document: str, pinned: PinnedVersion | None) -> Pretrained:
         key = LaunchKey(sweep=sweep, task=str(next(NAMES)), number=1)
         spec = TrialSpec(key=key, stage=Stage.TRIAL, document=document)
-        server.core.journal.commit_launch(spec)
+        server.core.journal.commit_launches((spec,))
         scratch = tmp_path / f"{sweep}-{key.task}"
         scratch.mkdir()
         with Intake(server.address, token=None) as intake:

@@ -45,10 +45,14 @@ class Recorder:
     Args:
         folder: for checkpoints, named by epoch; None keeps none.
         stop_after: batches after which ``should_stop`` turns true.
+        wants: whether a checkpoint that is due is wanted.
     """
 
-    def __init__(self, folder: Path | None = None, stop_after: int | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, stop_after: int | None = None, wants: bool = True
+    ) -> None:
         self.folder = folder
+        self.wants = wants
         self.stop_after = stop_after
         self.asked = 0
         self.phases: list[tuple[str, bool]] = []
@@ -67,6 +71,10 @@ class Recorder:
     def progress(self, standing: Standing) -> None:
         """Keep it."""
         self.beats.append(standing)
+
+    def wants_checkpoint(self) -> bool:
+        """As it was told."""
+        return self.wants
 
     def checkpoint(self, epoch: int, folder: Path) -> None:
         """Move it, where there is a place for it."""

@@ -97,6 +97,20 @@ def test_any_batch_is_a_place_to_stop(batches: int, every: int, tmp_path: Path) 
     assert_same(interrupted_and_resumed(tmp_path, batches, **rest), unbroken)
 
 
+def test_a_checkpoint_that_nobody_wants_is_remembered_for_a_stop(tmp_path: Path) -> None:
+    """Of a store that is busy: the last finished epoch is saved all the same, and the last of
+    all."""
+    rest: dict[str, Any] = {"snapshot": table(tmp_path / "data"), "epochs": 4}
+    report, stopped = Recorder(wants=False), Recorder(tmp_path / "kept", 2 * STEPS + 1, wants=False)
+    unbroken = fit(job(scratch=tmp_path / "scratch", **rest), report)
+    with pytest.raises(Stopped) as error:
+        fit(job(scratch=tmp_path / "scratch", **rest), stopped)
+    resume = tmp_path / "kept" / "000002"
+
+    assert (report.checkpoints, stopped.checkpoints, error.value.epoch) == ([4], [2], 2)
+    assert_same(fit(job(scratch=tmp_path / "scratch", resume=resume, **rest), Recorder()), unbroken)
+
+
 def test_best_epoch_before_the_stop_survives_it(tmp_path: Path) -> None:
     """The best weights, early stopping's patience and the history travel with the checkpoint."""
     rest: dict[str, Any] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import ModelyardError
+from modelyard.trial import background
 from modelyard.trial.background import BackgroundCheckpoints
 
 SECONDS = 20.0
@@ -60,6 +61,26 @@ def test_of_those_that_wait_the_newest_is_stored(tmp_path: Path) -> None:
     keeper.commit(5, checkpoint(tmp_path / "fit", 5), best=1)
     keeper.finish()
     assert slow.stored[-1] == (5, b"5")
+
+
+@pytest.mark.parametrize(("share", "again"), [(1e9, True), (1e-9, False)])
+def test_a_checkpoint_is_wanted_once_the_one_before_is_stored_and_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, again: bool
+) -> None:
+    """Storing them takes no more than a share of the time, however short the epochs are."""
+    monkeypatch.setattr(background, "SHARE", share)
+    slow = Slow()
+    keeper = BackgroundCheckpoints(
+        slow,  # type: ignore[arg-type]
+        tmp_path / "leaving",
+        lambda _epoch, _uri: None,
+    )
+    assert keeper.wants()
+    keeper.commit(1, checkpoint(tmp_path / "fit", 1), best=1)
+    assert not keeper.wants()
+    slow.go_on.set()
+    keeper.finish()
+    assert keeper.wants() is again
 
 
 @pytest.mark.parametrize("at", ["finish", "commit"])
