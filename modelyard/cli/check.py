@@ -47,6 +47,7 @@ class CheckedExperiment:
         trials: that will reach an end.
         notes: sentences that the user should see.
         code: what travels of the user's own code; None where the experiment names none.
+        own_space: the file itself says what is searched.
     """
 
     file: Path
@@ -56,6 +57,7 @@ class CheckedExperiment:
     trials: int
     notes: tuple[str, ...]
     code: Folder | None = None
+    own_space: bool = False
 
     @property
     def family(self) -> str:
@@ -158,7 +160,13 @@ def _checked(
     if not on_cluster and (void := void_note(experiment)):
         notes += (void,)
     return CheckedExperiment(
-        file=path, experiment=whole, card=card, catalogue=catalogue, trials=trials, notes=notes
+        file=path,
+        experiment=whole,
+        card=card,
+        catalogue=catalogue,
+        trials=trials,
+        notes=notes,
+        own_space=experiment.search.space is not None,
     )
 
 

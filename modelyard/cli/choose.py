@@ -39,6 +39,7 @@ def choose(
     tags: Mapping[str, str],
     notes: tuple[str, ...] = (),
     code: str | None = None,
+    own_space: bool = True,
     go_on: bool,
 ) -> Chosen:
     """Make a new sweep, or go on with the newest of the experiment's name.
@@ -47,6 +48,7 @@ def choose(
         tags: lineage of a new one.
         notes: sentences on a new one.
         code: digest of the user's own code, where the experiment names such.
+        own_space: the file itself says what is searched.
 
     Raises:
         InputError: the sweep to go on with was started from another experiment.
@@ -60,7 +62,7 @@ def choose(
         return Chosen(view=client.create_sweep(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, experiment, code)
+    _require_same(client, found, experiment, code, own_space=own_space)
     view = client.continue_sweep(found.id, owner)
     return Chosen(view=view, earlier_flow_run=found.flow_run)
 
@@ -71,6 +73,7 @@ def choose_run(
     *,
     tags: Mapping[str, str],
     code: str | None = None,
+    own_space: bool = True,
     go_on: bool,
 ) -> Chosen:
     """Have the cluster's server begin a run, or go on with the newest of the experiment's name.
@@ -86,7 +89,7 @@ def choose_run(
         return Chosen(view=client.create_run(request))
     if found.state in FINISHED:
         return Chosen(view=found, finished=True)
-    _require_same(client, found, experiment, code)
+    _require_same(client, found, experiment, code, own_space=own_space)
     return Chosen(view=client.continue_run(found.id))
 
 
@@ -101,10 +104,13 @@ def newest(client: Client, name: str) -> SweepView | None:
 
 
 def _require_same(
-    client: Client, found: SweepView, experiment: Experiment, code: str | None
+    client: Client, found: SweepView, experiment: Experiment, code: str | None, *, own_space: bool
 ) -> None:
     before = client.document(found.document)
-    meant = comparable(experiment.to_document(), before.experiment, experiment.to_request())
+    whole = experiment.to_document()
+    if not own_space:  # a default one follows data and version; a sweep keeps that it began with
+        whole["search"]["space"] = before.experiment["search"]["space"]
+    meant = comparable(whole, before.experiment, experiment.to_request())
     changed = differences(before.experiment, meant)
     if (before.code or "").rpartition("/")[2] != (code or ""):
         changed.append("the own code that it names")

@@ -85,7 +85,14 @@ def _begin(
         display.say(f"sending {len(checked.code.files)} files of code unless they are there")
         sent = send(checked.code, client.upload)
         tags, code = {**tags, **sent.tags}, sent.digest
-    chosen = choose_run(client, experiment, tags=tags, code=code, go_on=wanted.go_on)
+    chosen = choose_run(
+        client,
+        experiment,
+        tags=tags,
+        code=code,
+        own_space=checked.own_space,
+        go_on=wanted.go_on,
+    )
     return chosen, experiment
 
 

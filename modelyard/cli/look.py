@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, cast
 
 from rich.console import Console
@@ -107,7 +108,7 @@ def logs_command(
             return
         out, cursor = console(), 0
         for _ in client.follow(view.id) if follow else (view,):
-            lines, cursor = _all_lines(client, view.id, task, cursor)
+            lines, cursor = client.patiently(partial(_all_lines, client, view.id, task, cursor))
             for line in lines:
                 print_line(line.text if task else f"{line.task}: {line.text}", out)
 

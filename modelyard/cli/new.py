@@ -155,6 +155,7 @@ def new_command(
         view = NewView(
             file=str(file.absolute()),
             schema_file=str(written.schema_file.absolute()),
+            code=None if written.code is None else str(written.code.absolute()),
             data=card.model_dump(mode="json"),
             next=command,
         )

@@ -80,6 +80,7 @@ def run_here(wanted: Wanted, settings: Settings, *, fallback: str | None = None)
             settings=settings.embedded(),
             experiment=checked.experiment,
             code=checked.code,
+            own_space=checked.own_space,
             fallback=fallback,
         )
         try:
@@ -101,6 +102,7 @@ class LocalRun:
     settings: Settings
     experiment: Experiment
     code: Folder | None = None
+    own_space: bool = True
     fallback: str | None = None
     owner: Owner = field(default_factory=this_process)
     out: Console = field(init=False)
@@ -128,6 +130,7 @@ class LocalRun:
                 tags={**self._tags(), **({} if sent is None else sent.tags)},
                 code=None if sent is None else sent.digest,
                 notes=() if self.fallback is None else (self.fallback,),
+                own_space=self.own_space,
                 go_on=self.wanted.go_on,
             )
             if self.chosen.finished:

@@ -37,12 +37,14 @@ class NewView(Wire):
     Args:
         file: that was written.
         schema_file: the JSON Schema that editors complete it with.
+        code: the file of own code that was written with it, None without such.
         data: the data card.
         next: the command to type next.
     """
 
     file: str
     schema_file: str
+    code: str | None = None
     data: dict[str, Any]
     next: str
 

@@ -99,7 +99,9 @@ def _ask_for(source: str, family: str, *, on_cluster: bool) -> SeenWeights:
     except ExperimentError as error:
         return SeenWeights(mistakes=error.mistakes)
     except ModelyardError as error:
-        return SeenWeights(note=f"{source} is looked up when a run starts: {error}.")
+        return SeenWeights(
+            note=f"{source} is looked up when a run starts: {str(error).rstrip('.')}."
+        )
     return SeenWeights(note=f"Starts from {found.version}, digest {found.digest[:12]}.")
 
 

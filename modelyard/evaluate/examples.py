@@ -81,7 +81,14 @@ def explain_each(
         except ImportError:
             deadline.notes.append(MISSING)
             break
-        found.append(explain(number))
+        try:
+            found.append(explain(number))
+        except Exception as error:  # own code and libraries may raise anything
+            said = f"{type(error).__name__}: {error}"
+            deadline.notes.append(
+                f"the explanation of {count - number} of {count} single predictions failed: {said}"
+            )
+            break
     return found
 
 

@@ -91,6 +91,11 @@ class Journal:
         with self._database.reading() as connection:
             return sweeps.find(connection, reference)
 
+    def sweep_of_flow_run(self, flow_run: str) -> SweepRow | None:
+        """The sweep of a Prefect flow run; None without one."""
+        with self._database.reading() as connection:
+            return sweeps.of_flow_run(connection, flow_run)
+
     def sweeps(self, limit: int = 100) -> list[SweepRow]:
         """The newest sweeps, newest first."""
         with self._database.reading() as connection:

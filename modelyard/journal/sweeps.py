@@ -16,6 +16,12 @@ from modelyard.journal.rows import SweepRow
 from modelyard.journal.tables import documents, sweeps
 
 
+def of_flow_run(connection: Connection, flow_run: str) -> SweepRow | None:
+    """The sweep of a Prefect flow run; None without one."""
+    row = connection.execute(select(sweeps).where(sweeps.c.flow_run == flow_run)).one_or_none()
+    return None if row is None else _row(row)
+
+
 def create(
     connection: Connection, now: float, sweep: str, request: SweepRequest, document: Document
 ) -> SweepRow:

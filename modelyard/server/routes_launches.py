@@ -27,7 +27,8 @@ def document(core: CoreOf, digest: str) -> Response:
     found = core.journal.document(digest)
     if found is None:
         raise InputError(f"there is no document {digest!r} here")
-    return Response(found.model_dump_json(), media_type="application/json")
+    # What isn't there isn't sent: an older reader refuses keys that it doesn't know.
+    return Response(found.model_dump_json(exclude_defaults=True), media_type="application/json")
 
 
 @ROUTER.post("/launches/{sweep}/{task}/{number}/events")

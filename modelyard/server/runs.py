@@ -57,7 +57,7 @@ def _led_already(core: Core, flow_run: str | None) -> SweepRow | None:
     """The sweep of a flow run that was started again: made once, whatever its version is now."""
     if flow_run is None:
         return None
-    return next((row for row in core.journal.sweeps() if row.flow_run == flow_run), None)
+    return core.journal.sweep_of_flow_run(flow_run)
 
 
 def check_experiment(experiment: Experiment, own: Family | None = None) -> None:

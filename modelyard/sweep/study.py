@@ -25,7 +25,14 @@ from modelyard.contract import Scalar
 from modelyard.experiment.model import Experiment
 from modelyard.plugins.loading import guarded
 from modelyard.sweep.study_samplers import make_pruner, make_sampler
-from modelyard.sweep.study_space import GRID_STEPS, Space, cells, distribution, suggest
+from modelyard.sweep.study_space import (
+    GRID_STEPS,
+    Space,
+    cells,
+    distribution,
+    kept_space,
+    suggest,
+)
 from modelyard.sweep.study_storage import add_trials, open_storage, translated
 
 _OUTCOME = "modelyard:outcome"
@@ -77,7 +84,7 @@ class SweepStudy:
         storage: SQLAlchemy URL of Optuna's database.
         name: the sweep's id.
         experiment: sampler, pruner, objectives, seed and budget.
-        space: what is searched.
+        space: what is searched, unless the study knows from an earlier start.
 
     Raises:
         ModelyardError: from every call, when the database can't be read or written.
@@ -85,7 +92,6 @@ class SweepStudy:
 
     def __init__(self, *, storage: str, name: str, experiment: Experiment, space: Space) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space = space
         self._several = len(experiment.objective) > 1
         directions = [objective.goal for objective in experiment.objective]
         with translated(storage):
@@ -94,11 +100,12 @@ class SweepStudy:
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True
             )
             stored = self._study.get_trials(deepcopy=False)
+            self._space = kept_space(self._study, space)
         self._ids = [trial._trial_id for trial in stored]
         self._attributes = [dict(trial.system_attrs) for trial in stored]
         self._told = [_outcome(trial) for trial in stored]
         self._where = storage
-        self._cells = _grid(experiment, space)
+        self._cells = _grid(experiment, self._space)
         self._plugin = experiment.search.sampler.plugin
         self._broken: Exception | None = None
         self._mirror = optuna.create_study(

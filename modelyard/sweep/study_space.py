@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import numpy as np
-from optuna import Trial
+from optuna import Study, Trial
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -22,11 +22,27 @@ from modelyard.experiment.search import Parameter
 
 Space = Mapping[str, Parameter]
 
+_KEPT = "modelyard:space"
+"""Study attribute that holds what is searched."""
+
 GRID_STEPS = 5
 """Cells of a continuous parameter when ``grid.steps`` isn't given."""
 
 _LISTED_CELLS = 100_000
 """Grids up to this size are listed whole; of larger ones cells are drawn."""
+
+
+def kept_space(study: Study, space: Space) -> Space:
+    """The space that a study began with; the given one where it begins now.
+
+    A default space follows data and version: computed anew by a newer server it may be another, in
+    whose grid the trials that were asked for had other places.
+    """
+    if (found := study.user_attrs.get(_KEPT)) is not None:
+        return {name: Parameter.model_validate(one) for name, one in found.items()}
+    documents = {name: p.model_dump(mode="json", by_alias=True) for name, p in space.items()}
+    study.set_user_attr(_KEPT, documents)
+    return space
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

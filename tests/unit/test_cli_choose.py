@@ -94,9 +94,18 @@ def wire() -> Iterator[Wire]:
         server.shutdown()
 
 
-def chosen(wire: Wire, *, go_on: bool, experiment: Experiment = EXPERIMENT) -> Any:
+def chosen(
+    wire: Wire, *, go_on: bool, experiment: Experiment = EXPERIMENT, own_space: bool = True
+) -> Any:
     with Client(wire.address) as client:
-        return choose(client, experiment, owner=OWNER, tags={"user": "me"}, go_on=go_on)
+        return choose(
+            client,
+            experiment,
+            owner=OWNER,
+            tags={"user": "me"},
+            own_space=own_space,
+            go_on=go_on,
+        )
 
 
 @pytest.mark.parametrize("go_on", [False, True])
@@ -151,6 +160,19 @@ def test_another_experiment_is_refused_with_the_keys_that_differ(wire: Wire) -> 
 
     with pytest.raises(InputError, match=r"budget\.trials: 20 became 30"):
         chosen(wire, go_on=True, experiment=larger)
+
+
+def test_a_default_space_that_follows_the_data_is_no_change(wire: Wire) -> None:
+    """What nobody wrote may have become another since; a space of the file's own may not."""
+    wire.answers["GET /v1/sweeps/digits"] = (200, view(SweepState.INTERRUPTED))
+    wire.answers["POST /v1/sweeps/abcdefgh/continue"] = (200, view(SweepState.RUNNING))
+    other = Experiment.model_validate(
+        {**EXPERIMENT.to_request(), "search": {"space": {"hidden": {"int": [8, 16]}}}}
+    )
+
+    assert chosen(wire, go_on=True, experiment=other, own_space=False).view.id == "abcdefgh"
+    with pytest.raises(InputError, match=r"search\.space"):
+        chosen(wire, go_on=True, experiment=other)
 
 
 def test_a_key_that_an_older_server_lacks_counts_where_it_is_written(wire: Wire) -> None:

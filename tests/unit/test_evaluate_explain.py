@@ -330,6 +330,27 @@ def test_who_is_told_to_stop_explains_no_more(tmp_path: Path) -> None:
     assert all("told to stop" in note for note in found.notes)
 
 
+def test_examples_explained_before_one_fails_are_kept() -> None:
+    """What couldn't be explained, and those after it, are counted with the reason."""
+    rows, truth = sentences()
+    model = sentiment()
+    count = len(truth)
+    chosen = Chosen(
+        rows=rows,
+        source=np.arange(count),
+        truth=truth[: count - 1],
+        output=model.predict(rows).output,
+        background=rows,
+    )
+    deadline = Deadline(60)
+
+    found = explain_each(model, chosen, model.card, deadline, seed=0)
+
+    assert len(found) == count - 1
+    (note,) = deadline.notes
+    assert note.startswith(f"the explanation of 1 of {count} single predictions failed: IndexError")
+
+
 def test_a_model_that_breaks_is_explained_as_far_as_it_goes(tmp_path: Path) -> None:
     """An error while explaining is a note, and the explanation is there."""
     snapshot = table(tmp_path / "data", regression=True)

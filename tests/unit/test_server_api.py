@@ -119,6 +119,7 @@ def test_the_document_holds_every_default(tmp_path: Path) -> None:
         answer = await http.get(f"/v1/documents/{made.document}")
         document = Document.model_validate_json(answer.content)
 
+        assert answer.json().keys() == {"experiment", "store"}  # an older reader knows no more
         assert document.digest == made.document
         assert document.experiment["train"]["epochs"] == 20
         assert document.store == core.settings.paths.artifacts.as_uri()

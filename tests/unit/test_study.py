@@ -64,6 +64,24 @@ def test_every_sampler_goes_on_after_a_restart(tmp_path: Path, sampler: str) -> 
     study.close()
 
 
+def test_the_space_that_a_study_began_with_stays(tmp_path: Path) -> None:
+    """A newer version's default space is another one; the cells of the grid stay where they are."""
+    given = experiment("grid")
+    first = opened(tmp_path, given)
+    cells = [first.ask(number).parameters for number in range(2)]
+    first.close()
+    narrower = {"hidden": Parameter.model_validate({"int": [32, 64], "step": 32})}
+    again = SweepStudy(
+        storage=f"sqlite:///{tmp_path}/optuna.db", name="s", experiment=given, space=narrower
+    )
+    (tmp_path / "other").mkdir()
+    one_go = opened(tmp_path / "other", given)
+
+    assert [*cells, again.ask(2).parameters] == [one_go.ask(n).parameters for n in range(3)]
+    again.close()
+    one_go.close()
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "gp", "nsgaii", "qmc"])
 def test_several_objectives_are_told_and_never_pruned(tmp_path: Path, sampler: str) -> None:
     """With two objectives trials are told two values, and a report stops nothing."""
