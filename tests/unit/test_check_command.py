@@ -175,6 +175,17 @@ def test_what_a_sampler_draws_at_random_is_said(folder: Path) -> None:
         ),
         (["model=mlp", "train.batch_size=1000", "search.space={batch_size: [8, 16]}"], None),
         (
+            ["model=mlp", "train.batch_size=137", "data.folds=5"],
+            "train.batch_size 137 is more than the 136 rows or so that are learnt "
+            "from: each epoch is one step. Make it smaller to have more of them.",
+        ),
+        (["model=mlp", "train.batch_size=136", "data.folds=5"], None),
+        (
+            ["model=mlp", "train.batch_size=114", "data.folds=2", "data.split.by={time: age}"],
+            "train.batch_size 114 is more than the 113 rows or so that are learnt "
+            "from: each epoch is one step. Make it smaller to have more of them.",
+        ),
+        (
             ["train.batch_size=1000"],
             "random-forest is fitted in one go: train.batch_size is not looked at.",
         ),

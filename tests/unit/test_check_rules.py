@@ -95,6 +95,15 @@ def test_unknown_columns_are_mistakes_with_the_nearest() -> None:
     assert (only(by).path, only(by).nearest) == ("data.split.by.group", "plan")
 
 
+@pytest.mark.parametrize("source", ["a.csv", "A.TSV", "a.parquet", "a.npz"])
+def test_a_table_of_one_column(source: str) -> None:
+    """What parts cells is said of files that have it only."""
+    raw = {"data": {"source": source, "target": "y"}}
+    said = only(raw, replace(CLASSES, columns=("a;y",))).message
+    assert "its only one is 'a;y'" in said
+    assert ("cells are parted by" in said) == source.lower().endswith("sv")
+
+
 def test_a_table_needs_a_target_of_its_own() -> None:
     """Left out it is asked for, unless the source says; dropped or grouped by it is refused."""
     assert only({"data": {"source": "a.csv"}}).path == "data.target"

@@ -19,7 +19,7 @@ def check_columns(case: Case) -> Mistakes:
         columns = case.catalogue.columns
         yield case.mistake(
             ("data", "target"),
-            f"a table needs data.target, the column to predict; {_known(columns)}",
+            f"a table needs data.target, the column to predict; {_known(case, columns)}",
             valid=columns,
         )
     if data.target is None:
@@ -42,14 +42,17 @@ def _unknown(case: Case) -> Mistakes:
         if name not in columns:
             yield case.mistake(
                 loc,
-                f"there is no column {name!r} in {case.experiment.data.source}; {_known(columns)}",
+                f"there is no column {name!r} in {case.experiment.data.source}; "
+                f"{_known(case, columns)}",
                 valid=columns,
             )
 
 
-def _known(columns: tuple[str, ...]) -> str:
+def _known(case: Case, columns: tuple[str, ...]) -> str:
     if len(columns) == 1:
-        return f"its only one is {columns[0]!r}: cells are parted by commas, semicolons, tabs or |"
+        of_lines = case.experiment.data.source.lower().endswith((".csv", ".tsv"))
+        hint = ": cells are parted by commas, semicolons, tabs or |" if of_lines else ""
+        return f"its only one is {columns[0]!r}{hint}"
     more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
     return f"there are {listing(columns[:SHOWN])}{more}"
 
