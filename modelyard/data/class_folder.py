@@ -30,6 +30,9 @@ PARTS = {
 }
 """Names of folders that are parts and no classes, with the number of the part."""
 
+ARCHIVERS = "__MACOSX"
+"""A folder that macOS leaves in archives; it holds nothing of theirs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -49,7 +52,7 @@ def read_class_folder(root: Path, title: str) -> Table:
     Raises:
         DataError: there are none, or both, or one can't be read; names the file.
     """
-    parts, entries = _entries(root)
+    parts, entries = _entries(root, title)
     pictures = [entry for entry in entries if entry.path.suffix.lower() in SUFFIXES]
     texts = [entry for entry in entries if entry.path.suffix.lower() == ".txt"]
     if pictures and texts:
@@ -99,44 +102,68 @@ def has_classes(root: Path) -> bool:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    return sorted(path for path in root.iterdir() if path.is_dir() and not _passed_over(path.name))
 
 
-def _entries(root: Path) -> tuple[bool, list[Entry]]:
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name == ARCHIVERS
+
+
+def _entries(root: Path, title: str) -> tuple[bool, list[Entry]]:
     """Whether the folders are parts, and every file that isn't hidden, sorted."""
     folders = _folders(root)
     known = [PARTS.get(folder.name.lower()) for folder in folders]
     whole = {0, 2} <= set(known)
     if len(known) > 1 and None not in known and not whole:
         raise DataError(
-            f"{root} has the folders {' and '.join(folder.name for folder in folders)}, which are "
+            f"{title} has the folders {' and '.join(folder.name for folder in folders)}, which are "
             "parts and no classes, and train and test are not both there; add what is missing, or "
-            "put the folders of the classes there instead"
+            "put the folders of the classes there instead",
+            value=title,
         )
-    if None in known or not whole:
-        return False, [entry for folder in folders for entry in _files(folder, 0)]
+    if None in known and whole:
+        raise _beside_parts(root, title, folders)
+    if not whole:
+        return False, [entry for folder in folders for entry in _files(root, title, folder, 0)]
     return True, [
         entry
         for folder, part in zip(folders, known, strict=True)
         for inner in _folders(folder)
-        for entry in _files(inner, part or 0)
+        for entry in _files(root, title, inner, part or 0)
     ]
 
 
-def _files(folder: Path, part: int) -> list[Entry]:
+def _beside_parts(root: Path, title: str, folders: list[Path]) -> DataError:
+    """Taken as classes, the parts would teach a model which of them a file is from."""
+    parts = [folder.name for folder in folders if folder.name.lower() in PARTS]
+    others = [_name(root, folder) for folder in folders if folder.name.lower() not in PARTS]
+    are, them = ("is no part", "it") if len(others) == 1 else ("are no parts", "them")
+    return DataError(
+        f"{title} has the parts {' and '.join(sorted(parts, key=_order))} and, beside them, "
+        f"{listed(others, 5)}, which {are}; move {them} away, or put the folders of the classes "
+        "there instead",
+        value=title,
+    )
+
+
+def _order(name: str) -> int:
+    return PARTS[name.lower()]
+
+
+def _files(root: Path, title: str, folder: Path, part: int) -> list[Entry]:
     try:
         folder.name.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{folder.parent}: a class must have a name in UTF-8; rename its folder "
-            f"{os.fsencode(folder.name)!r}"
+            f"{title}: a class must have a name in UTF-8; rename its folder "
+            f"{os.fsencode(folder.relative_to(root))!r}",
+            value=title,
         ) from None
     return [
         Entry(path=path, label=folder.name, part=part)
         for path in sorted(folder.rglob("*"))
-        if not path.name.startswith(".") and (path.is_file() or path.is_symlink())
+        if not any(_passed_over(name) for name in path.relative_to(folder).parts)
+        and (path.is_file() or path.is_symlink())
     ]
 
 

@@ -19,7 +19,14 @@ BOOLEANS = ("false", "true")
 PLAIN = "Write numbers as 1234.5: a point before decimals, and no other sign"
 """What is advised where numbers are written otherwise."""
 
-_SIGNS = re.compile(r"[\s,'\u2019%$\u20ac\u00a3\u00a5]")
+_UNITS = re.compile(
+    r"^[$\u20ac\u00a3\u00a5]?\s*[+-]?\s*[$\u20ac\u00a3\u00a5]?\s*|\s*[%$\u20ac\u00a3\u00a5]?$"
+)
+_WRITTEN = re.compile(
+    r"(?:[0-9]{1,3}([\s,'\u2019])[0-9]{3}(?:\1[0-9]{3})*|[0-9]+)(?:[.,][0-9]+)?"
+    r"|[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+"
+    r"|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?:\.[0-9]+)?"  # lakhs and crores
+)
 _DATE_LIKE = re.compile(
     r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d{2})"
     r"(?:[T ]\d.*)?"
@@ -98,12 +105,17 @@ def _of_vocabulary(texts: pa.ChunkedArray) -> Column:
 def odd_number(column: Column) -> str | None:
     """Of texts that are all numbers but for decimal commas and signs, the first with such.
 
-    Signs are what parts thousands (``1,234`` and ``1'234``), percent and currencies.
+    Signs are what parts thousands (``1,234`` and ``1'234``), percent and currencies. They count
+    where they stand as in a number only: ``114 55`` and ``1,2,3`` are labels.
     """
     texts = column.categories or ()
-    if not all(number(_SIGNS.sub("", text)) is not None for text in texts):
+    if not all(_is_written(_UNITS.sub("", text)) for text in texts):
         return None
     return next((text for text in texts if number(text) is None), None)
+
+
+def _is_written(bare: str) -> bool:
+    return number(bare) is not None or _WRITTEN.fullmatch(bare) is not None
 
 
 def odd_date(column: Column) -> str | None:

@@ -211,7 +211,8 @@ def _lines(path: Path, title: str) -> int:
                 line = count + block.count(b"\n", 0, zero) + 1
                 raise DataError(
                     f"{title}, line {line} holds a byte 0, as no text does: it is damaged there, "
-                    "or binary"
+                    "or binary; mend it, or leave the column out of the file (data.drop comes too "
+                    "late for it)"
                 )
             count += block.count(b"\n")
             last = block[-1:]

@@ -9,6 +9,7 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from modelyard.data.columns import of_booleans, of_numbers, of_texts
@@ -24,9 +25,12 @@ UNREADABLE = (RuntimeError, MemoryError, SyntaxError, TypeError, OverflowError, 
 """What NumPy raises of an array that is encrypted, promises what isn't there, or has a head that
 is no longer Python; beside ``ValueError``."""
 
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-"""Times that an array may be larger than packed, from how many bytes on. Packing as NumPy does
-makes zeros 1,000 times smaller and one-hot codes 100 times."""
+MEMORY_SHARE = 0.5
+"""Of the machine's memory, what packed arrays may fill together; they are copied at least once.
+
+How much smaller they are packed tells nothing: one-hot codes of 1,000 classes pack 600 times,
+masks as well as that, and zeros, which zip bombs are made of, 1,000 times.
+"""
 
 
 def read_npz(path: Path, title: str) -> Table:
@@ -110,16 +114,21 @@ def _said(name: str) -> str:
 
 
 def _refuse_bomb(path: Path, title: str) -> None:
-    """Arrays that unpack to far more than they take are not unpacked to see what they hold."""
+    """Arrays that would fill the memory are not unpacked to see what they hold.
+
+    Those that aren't packed are as large as the file, which is no surprise to anybody.
+    """
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            grown = entry.file_size > BOMB_RATIO * entry.compress_size
-            if grown and entry.file_size > BOMB_BYTES:
-                raise DataError(
-                    f"{title}, array {entry.filename.removesuffix('.npy')!r} unpacks from "
-                    f"{entry.compress_size:,} to {entry.file_size:,} bytes, as zip bombs do; if it "
-                    "is meant to, save it unpacked, with np.savez"
-                )
+        entries = archive.infolist()
+    packed = sum(entry.compress_size for entry in entries)
+    whole = sum(entry.file_size for entry in entries)
+    if whole > packed and whole > MEMORY_SHARE * (memory := psutil.virtual_memory().total):
+        largest = max(entries, key=lambda entry: entry.file_size)
+        raise DataError(
+            f"{title} unpacks from {packed:,} to {whole:,} bytes (most of them array "
+            f"{largest.filename.removesuffix('.npy')!r}), and this machine has {memory:,} bytes of "
+            "memory; keep fewer rows or a smaller type, or take a machine with more"
+        )
 
 
 def _pick(arrays: dict[str, NDArray[Any]], names: tuple[str, ...], role: str, title: str) -> str:

@@ -85,7 +85,8 @@ def _days(cells: pa.ChunkedArray, name: str, title: str) -> NDArray[np.float64]:
     if len(bad):
         raise DataError(
             f"{title}, column {name!r} has a date outside the years 1 to 9999 in row {bad[0] + 1}; "
-            "leave the cell empty if it means none",
+            "leave the cell empty if it means none, or the column out of the file (data.drop comes "
+            "too late for it)",
             value=name,
         )
     moments = pc.cast(cells, pa.timestamp("us"), safe=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def _wide(bits: int) -> str:
-    return f"UTF-{bits} text; save it as UTF-8, such as with iconv -f UTF-{bits} -t UTF-8"
+def _wide(bits: int, order: str = "") -> str:
+    """Words for a text; its byte order is what it says itself where none is given."""
+    return f"UTF-{bits} text; save it as UTF-8, such as with iconv -f UTF-{bits}{order} -t UTF-8"
 
 
 _SIGNATURES = (
@@ -58,9 +59,11 @@ def sniff(path: Path) -> str | None:
     if b"\0" not in head:
         return None
     # Half of what Latin letters are in UTF-16 is zeros, every other byte.
-    few, many = sorted((head[::2].count(0), head[1::2].count(0)))
-    wide = few < 0.05 * len(head) and many > 0.4 * len(head)
-    return _wide(16) if wide else "a binary file"
+    first, second = head[::2].count(0), head[1::2].count(0)
+    few, many = sorted((first, second))
+    if few >= 0.05 * len(head) or many <= 0.4 * len(head):
+        return "a binary file"
+    return _wide(16, "BE" if first > second else "LE")
 
 
 def tail(path: Path, count: int) -> bytes:

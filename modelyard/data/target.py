@@ -88,7 +88,9 @@ def _refuse_gaps(table: Table, name: str, column: Column) -> None:
 
 def _categories(table: Table, name: str, column: Column) -> Target:
     assert column.categories is not None
-    stray = _stray(table, name, column)
+    # Folders are named after classes, whatever the names look like.
+    folders = table.names is not None and name == table.target
+    stray = "" if folders else _stray(table, name, column)
     counts = np.bincount(column.values, minlength=len(column.categories))
     present = np.flatnonzero(counts)
     classes = tuple(column.categories[index] for index in present)

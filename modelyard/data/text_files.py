@@ -9,6 +9,9 @@ from modelyard.data.sniff import sniff
 from modelyard.data.texts import Texts
 from modelyard.errors import DataError
 
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""What UTF-16 begins with, where it says its byte order."""
+
 
 def read_text_files(
     name: str,
@@ -37,7 +40,8 @@ def _decoded(path: Path, said: str) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{said} can't be read: {error.strerror}", value=said) from error
-    if found := sniff(path) if b"\0" in raw else None:
+    # UTF-16 of letters beyond the first 256 has no byte 0; its mark is enough.
+    if found := sniff(path) if b"\0" in raw or raw[:2] in WIDE_MARKS else None:
         raise DataError(f"{said} is no plain text: it is {found}", value=said)
     try:
         return raw.removeprefix(b"\xef\xbb\xbf").decode()

@@ -199,13 +199,44 @@ def test_parts_that_are_not_whole(tmp_path: Path) -> None:
     """Folders train and validation without a test, and a test without examples, are refused."""
     pictures(tmp_path / "x/train")
     pictures(tmp_path / "x/val")
-    assert "train and val, which are parts and no classes" in refusal(tmp_path / "x")
+    assert refusal(tmp_path / "x").startswith("x has the folders train and val, which are parts")
     pictures(tmp_path / "y/test")
     pictures(tmp_path / "y/validation")
     assert "test and validation, which are parts and no classes" in refusal(tmp_path / "y")
     (tmp_path / "x/test/cat").mkdir(parents=True)
     with pytest.raises(DataError, match="its test part is empty"):
         describe(Data(source="x"), tmp_path)
+
+
+def test_a_folder_beside_parts(tmp_path: Path) -> None:
+    """A third folder beside train and test makes no classes of them; what archivers leave may."""
+    root = tmp_path / "x"
+    for part in ("train", "test"):
+        pictures(root / part, count=1)
+    (root / "__MACOSX/train/cat").mkdir(parents=True)
+    (root / "__MACOSX/train/cat/._0.png").write_bytes(b"x")
+    write_picture(root / "train/cat/.cache/0.png", GREY)
+    dataset = loaded(root)
+    assert (dataset.card.classes, dataset.card.rows) == (("cat", "dog"), 4)
+    (root / "extra").mkdir()
+    assert refusal(root) == (
+        "x has the parts train and test and, beside them, extra, which is no part; move it away, "
+        "or put the folders of the classes there instead"
+    )
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9")).mkdir()
+    assert "beside them, caf\N{REPLACEMENT CHARACTER}, extra, which are no parts; move them" in (
+        refusal(root)
+    )
+
+
+def test_classes_named_by_numbers(tmp_path: Path) -> None:
+    """Folders are classes though most of their names are numbers and one isn't."""
+    root = tmp_path / "x"
+    for name in (*map(str, range(21)), "1,5", "unknown"):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            (root / name / f"{i}.txt").write_text(f"{name} {i}")
+    assert len(loaded(root).card.classes) == 23
 
 
 def test_odd_files(tmp_path: Path) -> None:
@@ -218,6 +249,7 @@ def test_odd_files(tmp_path: Path) -> None:
     assert "cat/4.png can't be read: Too many levels of symbolic links" in refusal(root)
     (root / "cat/4.png").unlink()
     Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9")).mkdir()
+    assert refusal(root).startswith("x: a class must have a name in UTF-8; rename its folder b'caf")
     assert "rename its folder b'caf\\xe9'" in refusal(root)
 
 
@@ -252,6 +284,8 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     (tmp_path / "x/ham/1.txt").write_bytes("größer".encode("latin-1"))
     assert "ham/1.txt is not UTF-8: byte 3 is 0xf6; save it as UTF-8" in refusal(tmp_path / "x")
     (tmp_path / "x/ham/1.txt").write_bytes("plain".encode("utf-16-le"))
+    assert "ham/1.txt is no plain text: it is UTF-16 text" in refusal(tmp_path / "x")
+    (tmp_path / "x/ham/1.txt").write_bytes("\ufeff漢字".encode("utf-16-be"))
     assert "ham/1.txt is no plain text: it is UTF-16 text" in refusal(tmp_path / "x")
     for path in (tmp_path / "x").rglob("*.txt"):
         path.write_bytes(b"")

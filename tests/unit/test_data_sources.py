@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn import datasets
 
 from modelyard.data.bundled import BUNDLED
+from modelyard.data.columns import odd_number, of_texts
 from modelyard.data.dataset import load
 from modelyard.data.source import read
 from modelyard.errors import DataError
@@ -137,7 +139,14 @@ def test_long_csv_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (b'a,y\n1,2\n"3,4\n5,6\n', "is a double quote left open there?"),
         (b"a,y\n" + b"long " * 50_000 + b",1\n2\n", "line 3 has 1 cells"),
         (b"a,y\n" + b"1,2\n" * 2000 + b"x\0y,1\n", "line 2002 holds a byte 0, as no text does"),
+        (b"a,y\n" + b"1,2\n" * 2000 + b"x\0y,1\n", "the file (data.drop comes too late for it)"),
+        (
+            "a,y\n1,2\n".encode("utf-16"),
+            "UTF-16 text; save it as UTF-8, such as with iconv -f UTF-16 ",
+        ),
         ("a,y\n1,2\n".encode("utf-16-le"), "UTF-16 text; save it as UTF-8"),
+        ("a,y\n1,2\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        ("a,y\n1,2\n".encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
         ("a,y\n1,2\n".encode("utf-32"), "UTF-32 text; save it as UTF-8"),
         (b"a,y\n1,x\n3,x\n", "only one class: 'x' in every row"),
         (b"a,y\n1,2\n3,2\n", "target 'y' is 2 in every row"),
@@ -158,6 +167,41 @@ def test_number_target_with_stray_text(tmp_path: Path) -> None:
     rows = "".join(f"{i},{i * 1.5}\n" for i in range(30))
     said = refusal(tmp_path / "a.csv", f"a,y\n{rows}1,?\n".encode())
     assert said == "a.csv, target 'y' holds text among its numbers: '?' in line 32"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"{114 + i} {55 - i}" for i in range(21)],
+        ["1", "2", "1,2,3", "0,1,2"],
+        [f"{i} %, {i}" for i in range(21)],
+    ],
+)
+def test_labels_of_digits_are_no_numbers(tmp_path: Path, labels: list[str]) -> None:
+    """Blanks and commas that part no thousands make labels, not numbers in an odd writing."""
+    rows = "".join(f'{i},"{label}"\n' for i, label in enumerate(labels * 3))
+    (tmp_path / "a.csv").write_text("a,y\n" + rows)
+    card = load(Data(source="a.csv", target="y"), tmp_path).card
+    assert card.classes == tuple(sorted(labels))
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        *((text, True) for text in ("1,234", "1 234", "12 %", "€6.5", "1.234,50", "2'000'000")),
+        *(
+            (text, True)
+            for text in ("-1,234.5", "1\u202f234,5 €", "-$5", "$-5", "12,34,567", "2,5")
+        ),
+        *(
+            (text, False)
+            for text in ("114 55", "1,2,3", "1,234 567", "1,2345,678", "5 6", "%", "-")
+        ),
+    ],
+)
+def test_odd_numbers(text: str, odd: bool) -> None:
+    """Decimal commas, grouped thousands, percent and currencies are odd numbers; no more is."""
+    assert odd_number(of_texts(["1.5", text])) == (text if odd else None)
 
 
 def test_many_rows_are_counted(tmp_path: Path) -> None:
@@ -238,6 +282,7 @@ def test_unusable_parquet(tmp_path: Path) -> None:
     assert "column 'a' holds list<" in refusal(path)
     parquet(path, a=pa.array([0, 10**15], pa.timestamp("s")), y=[1, 2])
     assert "column 'a' has a date outside the years 1 to 9999 in row 2" in refusal(path)
+    assert "the column out of the file (data.drop comes too late" in refusal(path, drop=["a"])
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], ["y", "y"]), path)
     assert "2 columns named 'y'" in refusal(path)
 
@@ -340,13 +385,24 @@ def test_npz_that_unpacks_to_more_than_there_is(
     """A zip bomb isn't unpacked, nor is an array made that the file only promises."""
     kind = {"descr": "|u1", "fortran_order": False}
     path = zipped(tmp_path / "a.npz", {**kind, "shape": (4, 500, 500)}, 1_000_000)
-    monkeypatch.setattr("modelyard.data.npz_file.BOMB_BYTES", 500_000)
-    assert "array 'x' unpacks from" in refusal(path)
+    with monkeypatch.context() as patch:
+        memory = psutil.virtual_memory().total
+        patch.setattr("modelyard.data.npz_file.MEMORY_SHARE", 500_000 / memory)
+        said = refusal(path)
+    assert "to 1,000,288 bytes (most of them array 'x'), and this machine has" in said
     zipped(path, {**kind, "shape": (1 << 40, 1 << 10)}, 100)
     assert "array 'x' can't be read: Unable to allocate 1.00 PiB" in refusal(path)
     with zipfile.ZipFile(npz(path, y=np.arange(4)), "a") as file:
         file.writestr("x.npy", b"\x93NUMPY\1\0\7\0{'a': (" + bytes(9))
     assert "array 'x' can't be read: " in refusal(path)
+
+
+def test_npz_that_packs_well(tmp_path: Path) -> None:
+    """One-hot codes, which pack as well as a bomb does, are read."""
+    x = np.eye(1000, dtype=np.float32)[np.arange(500)]
+    np.savez_compressed(tmp_path / "a.npz", x=x, y=np.arange(500) % 2)
+    assert (tmp_path / "a.npz").stat().st_size * 200 < x.nbytes
+    assert read("a.npz", tmp_path).rows == 500
 
 
 def test_npz_under_a_password(tmp_path: Path) -> None:
