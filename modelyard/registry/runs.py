@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from modelyard.api import SweepState, TrialState
+from modelyard.api import ENDED, SweepState, TrialState
 from modelyard.code.sending import DIFF, DIFF_TAG
 from modelyard.contract import Metrics, Scalar, Stage, Started, TrialResult
 from modelyard.errors import DigestMismatch
@@ -17,7 +17,7 @@ from modelyard.journal.rows import EventRow, SweepRow, TrialRow
 from modelyard.plugins.groups import Group
 from modelyard.plugins.installed import named
 from modelyard.registry.picturing import keep_pictures
-from modelyard.registry.tracking import Point, RunStatus, Tracking
+from modelyard.registry.tracking import Point, RunStatus, Tracking, permanent
 from modelyard.store.store import join, store_for
 
 LOG = logging.getLogger(__name__)
@@ -76,21 +76,36 @@ class Runs:
         self._log_new(run, points, tags)
 
     def end_trial(self, row: TrialRow) -> None:
-        """Write a trial's final metrics, values, state and failure, and end its run."""
+        """Write a trial's final metrics, values, state and failure, and end its run.
+
+        Raises:
+            Exception: whatever MLflow raised. Where it is permanent, the metrics are written and
+                the run is ended all the same, unless it refuses those too.
+        """
         sweep = self._journal.sweep(row.sweep)
         now = self._journal.now()
         run = self._child(sweep, row.number, at=now, row=row)
         step = row.step or 0
         points = [Point(key=k, step=step, value=v, at=now) for k, v in _final(row).items()]
-        self._log_new(run, points, _end_tags(row))
+        refused: Exception | None = None
+        try:
+            self._log_new(run, points, _end_tags(row))
+        except Exception as error:
+            if not permanent(error):
+                raise
+            refused = error
         self._tracking.set_status(run, TRIAL_STATUS.get(row.state, "FAILED"), at=now)
         self._children.pop((row.sweep, row.number), None)
         self._held.pop(run, None)
+        if refused is not None:
+            raise refused
 
     def follow_sweep(self, sweep: SweepRow) -> None:
         """Give the parent run the sweep's state, when it changed."""
         if self._states.get(sweep.id) == sweep.state:
             return
+        if sweep.state in ENDED:
+            self._found.pop(sweep.id, None)
         run = self._parent(sweep)
         tags = {"modelyard.state": str(sweep.state), "modelyard.message": sweep.message}
         if digest := self._data_digest(sweep.id):
@@ -103,7 +118,9 @@ class Runs:
         """Don't try this state of this sweep again."""
         self._states[sweep.id] = sweep.state
 
-    def _log_new(self, run: str, points: Iterable[Point], tags: Mapping[str, str]) -> None:
+    def _log_new(self, run: str, points: Sequence[Point], tags: Mapping[str, str]) -> None:
+        """Write the points that a run doesn't hold yet. A tag that MLflow refuses for good is
+        raised once they are written without it: one call would take all or none."""
         held = self._held.get(run)
         if held is None:
             held = self._held[run] = self._tracking.steps(run)
@@ -113,8 +130,10 @@ class Runs:
                 new.setdefault((point.key, point.step), point)
         try:
             self._tracking.log(run, points=new.values(), tags=tags)
-        except Exception:
+        except Exception as error:
             self._held.pop(run, None)  # what of it was stored is asked for before the next try
+            if tags and permanent(error):
+                self._log_new(run, points, {})
             raise
         for key, step in new:
             held.setdefault(key, set()).add(step)
@@ -181,7 +200,12 @@ class Runs:
             self._found[sweep.id] = self._tracking.trial_runs(sweep.id, sweep.project)
         found = self._found[sweep.id]
         if number not in found or not self._tracking.exists(found[number]):
-            found[number] = run = self._make_child(sweep, number, at=at)
+            try:
+                found[number] = run = self._make_child(sweep, number, at=at)
+            except Exception:
+                # It may be there though its answer is lost: the next try has to look for it.
+                del self._found[sweep.id]
+                raise
             self._held[run] = {}
         self._tracking.log(found[number], params=parameters)
         self._journal.set_run(sweep.id, number, found[number])

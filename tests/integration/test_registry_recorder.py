@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from modelyard.api import FailureView, Owner, StageState, SweepRequest, SweepState, TrialState
 from modelyard.contract import (
@@ -321,6 +325,76 @@ def test_a_deleted_parent_run_is_left_alone_and_said_once(
     said = [r for r in caplog.records if sweep.id in r.getMessage()]
     assert len(said) == 1
     assert str(journal.sweep(sweep.id).run) == run
+
+
+class Weak(Tracking):
+    """A store that is there, but whose client does some of its methods in its own way.
+
+    Args:
+        real: it has.
+        methods: those, by name; given the real client first.
+    """
+
+    def __init__(self, real: Tracking, **methods: Callable[..., object]) -> None:
+        super().__init__(real.tracking_uri, real.artifact_root)
+        self.real = real
+        self.methods = methods
+
+    @property
+    def client(self) -> object:  # type: ignore[override]
+        return self
+
+    def __getattr__(self, name: str) -> object:
+        if name in self.__dict__["methods"]:
+            return partial(self.methods[name], self.real.client)
+        return getattr(self.real.client, name)
+
+
+def test_a_run_that_was_made_though_nobody_heard_of_it_is_found_again(
+    tracking: Tracking, journal: Journal
+) -> None:
+    """The answer of create_run may be lost: the next try takes that run, and makes no second."""
+    sweep, lost = Sweep(journal, "aaaaaaa9"), list[str]()
+    for number in (0, 1):
+        sweep.trial(number)
+        sweep.post(sweep.launch(str(number)), *steps(1, 1))
+
+    def create_run(client: Any, *args: Any, **rest: Any) -> object:
+        made = client.create_run(*args, **rest)
+        if rest["run_name"] == "trial-1" and not lost:
+            lost.append(made.info.run_id)
+            raise ConnectionError("reset by peer")
+        return made
+
+    recorder = Recorder(journal, Weak(tracking, create_run=create_run))
+    with pytest.raises(ConnectionError):
+        recorder.catch_up()
+    recorder.catch_up()
+
+    assert [str(journal.trials(sweep.id)[1].run)] == lost
+    assert len(runs(tracking, sweep.id, "trial")) == 2
+    assert curve(tracking, lost[0]) == [(1, 0.1)]
+
+
+def test_a_tag_that_is_refused_for_ever_takes_no_metrics_with_it(
+    tracking: Tracking, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are written without it, the run is ended, and the refusal is said."""
+    sweep = Sweep(journal, "aaaaaab1")
+
+    def log_batch(client: Any, run: str, metrics: Any, params: Any, tags: Any) -> None:
+        if any(tag.value == str(TrialState.COMPLETE) for tag in tags):
+            raise MlflowException("tag too long", error_code=INVALID_PARAMETER_VALUE)
+        client.log_batch(run, metrics, params, tags)
+
+    recorder = Recorder(journal, Weak(tracking, log_batch=log_batch))
+    sweep.trial(0, TrialState.COMPLETE, values=(0.5,), metrics={"accuracy": 0.5}, step=3)
+    recorder.catch_up()
+
+    run = tracking.client.get_run(str(journal.trials(sweep.id)[0].run))
+    assert run.data.metrics["accuracy"] == 0.5
+    assert run.info.status == "FINISHED"
+    assert any("the end of trial 0" in record.getMessage() for record in caplog.records)
 
 
 class Away(Tracking):
