@@ -25,10 +25,11 @@ from torch import distributed
 from modelyard.contract import Exit, Variable
 from modelyard.train.ranks import Ranks
 from modelyard.trial.assignment import NODE
-from modelyard.trial.watching import MEETING_SECONDS, Watch
+from modelyard.trial.watching import HOPELESS_SECONDS, MEETING_SECONDS, Watch
 
 SILENCE = timedelta(minutes=30)
-"""How long one waits for the others in the middle: rank 0 measures alone meanwhile."""
+"""How long one waits for the others in the middle: rank 0 measures alone meanwhile. So long, too,
+rank 0 may be busy before it finds out by gloo that another has failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +109,20 @@ def together(place: Place, scratch: Path, epoch: int) -> Iterator[Ranks]:
         return
     store = _store(place) if place.rank == 0 else None
     port = place.port if store is None else store.port
-    watch = Watch(_start(place, port, scratch) if place.local == 0 else {}, epoch=epoch)
+    devices = torch.cuda.device_count()
+    nccl = devices >= place.locals  # it takes one process a GPU
+    watch = Watch(
+        _start(place, port, scratch) if place.local == 0 else {},
+        epoch=epoch,
+        # gloo tells who is lost once rank 0, which may be busy, waits for it.
+        patience_seconds=HOPELESS_SECONDS if nccl else SILENCE.total_seconds(),
+    )
     try:
-        backend, devices = "gloo", torch.cuda.device_count()
         if devices:
             torch.cuda.set_device(place.local % devices)
-        if devices >= place.locals:  # NCCL takes one process a GPU
-            backend = "cpu:gloo,cuda:nccl"
         watch.meet(
             lambda: distributed.init_process_group(
-                backend,
+                "cpu:gloo,cuda:nccl" if nccl else "gloo",
                 store=_store(place) if store is None else store,
                 rank=place.rank,
                 world_size=place.world,

@@ -2,7 +2,8 @@
 
 A wait inside torch ends with neither a signal nor the news that who is waited for has died: gloo's
 rendezvous waits for its time to be over, and NCCL for good. So ranks meet in a thread of its own,
-and each process has another one that waits for its end.
+and each process has another one that waits for its end. Once they have met, gloo says by itself
+that a rank is gone, as soon as it is asked for something.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from modelyard.train.ranks import is_lost_peer
 MEETING_SECONDS = 900.0
 """How long ranks wait for each other at the start: a pod may have to be scheduled first."""
 LAST_WORDS_SECONDS = 10.0
-"""How long rank 0 waits for the exit code of a peer that it has lost."""
+"""How long rank 0 waits for the exit code of a peer that it has lost, and for the end of one that
+it ends."""
 HOPELESS_SECONDS = 60.0
-"""How long after a peer's end this process may take to find out, and to save what it remembers."""
+"""How long after a peer's end this process may take to find out, and to save what it remembers,
+where what it waits for may never tell it: with NCCL. Who is only busy then (it measures alone, or
+uploads) is ended too, so that others have to be given more."""
 
 _OWN = frozenset({Exit.BUG, Exit.CONFIGURATION, Exit.OUT_OF_MEMORY, Exit.DIVERGED})
 
@@ -54,7 +58,8 @@ class Watch:
         processes: by rank; they end with their standard input.
         epoch: the newest one with a checkpoint, where the next launch goes on.
         leave: ends this process at once with an exit code.
-        patience_seconds: see ``HOPELESS_SECONDS``.
+        patience_seconds: how long this process may live after a peer has failed; see
+            ``HOPELESS_SECONDS``.
     """
 
     def __init__(
@@ -109,13 +114,17 @@ class Watch:
         return error if isinstance(error, PeerLost) else PeerLost(self._epoch)
 
     def end(self) -> None:
-        """End those that go on: theirs is this process' result."""
+        """End those that go on: theirs is this process' result. Who doesn't in time is killed."""
         self._over.set()
         for process in self._processes.values():
             assert process.stdin is not None
             process.stdin.close()
+        until = time.monotonic() + LAST_WORDS_SECONDS
         for process in self._processes.values():
-            process.wait()
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _join(self, join: Callable[[], None]) -> None:
         try:

@@ -9,16 +9,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
 import pytest
+import torch
 
 from modelyard.contract import Exit
 from modelyard.errors import InputError
 from modelyard.train.errors import PeerLost
-from modelyard.trial.watching import RankFailed, Watch
+from modelyard.trial import peers, watching
+from modelyard.trial.peers import SILENCE, Place, together
+from modelyard.trial.watching import HOPELESS_SECONDS, RankFailed, Watch
 
 ENDLESS = "import sys; sys.stdin.read()"
 
@@ -108,3 +112,38 @@ def test_an_error_is_told_by_its_cause() -> None:
         lost = watch.cause(RuntimeError("[gloo/pair.cc:553] Connection closed by peer"))
         assert isinstance(lost, PeerLost)
         assert lost.epoch == 7
+
+
+def test_a_rank_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launch's end doesn't wait for it: its work is done."""
+    monkeypatch.setattr(watching, "LAST_WORDS_SECONDS", 0.05)
+    stuck = process("import time; time.sleep(600)")
+    Watch({1: stuck}, epoch=7).end()
+    assert stuck.wait(timeout=60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seconds"), [(0, SILENCE.total_seconds()), (1, HOPELESS_SECONDS)], ids=["gloo", "nccl"]
+)
+def test_rank_0_may_be_busy_where_gloo_tells_it_of_a_lost_rank(
+    gpus: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It measures and uploads alone, with what it remembers: only NCCL's silence ends it soon."""
+    given: list[float] = []
+
+    class Apart(Watch):
+        """Whose ranks never meet."""
+
+        def __init__(self, *args: Any, patience_seconds: float, **rest: Any) -> None:
+            given.append(patience_seconds)
+            super().__init__(*args, patience_seconds=patience_seconds, **rest)
+
+        def meet(self, *_given: Any, **_rest: Any) -> None:
+            raise InterruptedError
+
+    monkeypatch.setattr(peers, "Watch", Apart)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+    with pytest.raises(InterruptedError), together(Place(world=2), tmp_path, epoch=0):
+        pass
+    assert given == [seconds]
