@@ -98,9 +98,10 @@ def _blocks(card: DataCard) -> Suited | None:
     most = max(1, min(halvings, MOST_BLOCKS))
     if (least := max(1, most - 2), most) == _ends("cnn", "depth"):
         return None
+    blocks = f"{least} to {most} blocks" if least < most else "1 block"
     return Suited(
         dimension=Parameter(int_=(least, most)),
-        why=f"{least} to {most} blocks, as each halves a side of {side} pixels",
+        why=f"{blocks}, as each halves a side of {side} pixels",
     )
 
 
