@@ -16,7 +16,8 @@ PORT = 4300
 PORTS_TRIED = 100
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than the 60 s after which trials drop an idle connection: never closed under a post."""
+"""How long an idle connection is kept. A trial opens another one where it finds it closed; where
+its post meets the closing, it sends it again, and events that came twice are taken once."""
 
 
 def listen(port: int | None, host: str = "127.0.0.1") -> socket.socket:

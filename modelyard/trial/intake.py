@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import certifi
 import urllib3
 from pydantic import ValidationError
+from urllib3.connection import HTTPConnection
 
 from modelyard.contract import Document, LaunchKey, Reply
 from modelyard.errors import DigestMismatch, Fenced, ServerRefused, ServerUnreachable
@@ -26,6 +28,21 @@ _PASSING = frozenset({408, 425, 429})
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 8
 """Most that are kept alive: more than a launch has threads that speak to the server."""
+
+_PROBES = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds of silence before the first probe, seconds between two, and how many may be lost; those
+of them that the platform has."""
+SOCKET_OPTIONS = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _PROBES.items()
+        if hasattr(socket, name)
+    ),
+]
+"""An idle connection is asked after: one that a gateway has forgotten is found out before a post
+waits on it for its whole time, and one that is asked after is seldom forgotten."""
 
 
 Answer = TypeVar("Answer")
@@ -49,7 +66,9 @@ class Intake:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_seconds = timeout_seconds
         secure = {"ca_certs": certifi.where()} if server.startswith("https://") else {}
-        self._pool = urllib3.connection_from_url(self._server, maxsize=CONNECTIONS, **secure)
+        self._pool = urllib3.connection_from_url(
+            self._server, maxsize=CONNECTIONS, socket_options=SOCKET_OPTIONS, **secure
+        )
 
     def __enter__(self) -> Intake:
         return self

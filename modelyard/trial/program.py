@@ -47,6 +47,6 @@ def leave(code: int) -> NoReturn:
     operation that a lost rank was to take part in may take half an hour to give up.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the latter of a closed one
             stream.flush()
     os._exit(code)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +18,10 @@ from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from modelyard.trial.assignment import read_assignment
 from modelyard.trial.checkpoints import Checkpoints, newest_whole
+from modelyard.trial.intake import SOCKET_OPTIONS
 from modelyard.trial.intake import Intake as Client
 from modelyard.trial.output import Tee, captured
-from modelyard.trial.program import main
+from modelyard.trial.program import leave, main
 from tests.support.intake import Intake, running_intake
 
 KEY = LaunchKey(sweep="abcdefgh", task="0", number=1)
@@ -195,3 +198,25 @@ def test_best_and_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     kept = [uri.rsplit("/", 1)[-1] for uri in store.committed(join(launch, "checkpoints"))]
 
     assert kept == ["000002", "000005", "000006"]
+
+
+def test_a_closed_stream_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own code may have closed it: the exit code is told all the same."""
+    closed, codes = io.StringIO(), list[int]()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    leave(Exit.BUG)
+
+    assert codes == [Exit.BUG]
+
+
+def test_an_idle_connection_is_asked_after() -> None:
+    """By the kernel, within seconds; and small posts aren't held back."""
+    with socket.socket() as opened:
+        for option in SOCKET_OPTIONS:
+            opened.setsockopt(*option)
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
