@@ -31,13 +31,16 @@ def memory_bytes(process: int) -> int:
     On systems without ``/proc`` it is the resident size of the process alone, which is larger by
     what is mapped from files.
     """
+    return sum(map(_own_bytes, (process, *_ranks(process))))
+
+
+def _own_bytes(process: int) -> int:
     if sys.platform == "linux":
         try:
             status = Path(f"/proc/{process}/status").read_bytes()
         except OSError:
             return 0
-        own = sum(int(amount) for amount in _UNRECLAIMABLE.findall(status)) * 1024
-        return own + sum(map(memory_bytes, _ranks(process)))
+        return sum(int(amount) for amount in _UNRECLAIMABLE.findall(status)) * 1024
     try:
         return int(psutil.Process(process).memory_info().rss)
     except psutil.Error:
@@ -45,8 +48,9 @@ def memory_bytes(process: int) -> int:
 
 
 def _ranks(process: int) -> Iterator[int]:
-    """The children of a process' main thread that are ranks. None where the kernel keeps no list
-    of children (CONFIG_PROC_CHILDREN)."""
+    """The children of a process' main thread that are ranks; not theirs in turn, which inherit
+    the variable whatever they are. None where the kernel keeps no list of children
+    (CONFIG_PROC_CHILDREN)."""
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
             with contextlib.suppress(OSError):

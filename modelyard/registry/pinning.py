@@ -44,10 +44,12 @@ def pinned(tracking: Tracking, version: Version) -> PinnedVersion:
     Raises:
         VersionError: there is no such model, version or alias, or Modelyard didn't register it.
     """
+    # Before the versions: what they name is among those, though one be registered in between.
+    held = versions.aliases(tracking, version.name) if version.number is None else {}
     known = {int(found.version): found for found in versions.model_versions(tracking, version.name)}
     if not known:
         raise _unknown_model(tracking, version.name)
-    number = _number(tracking, version, tuple(known))
+    number = _number(version, tuple(known), held)
     uri, tags = f"models:/{version.name}/{number}", known[number].tags
     digest = tags.get("modelyard.digest")
     if digest is None:
@@ -63,8 +65,8 @@ def pinned(tracking: Tracking, version: Version) -> PinnedVersion:
     )
 
 
-def _number(tracking: Tracking, version: Version, numbers: tuple[int, ...]) -> int:
-    """Of the version that is meant, among those that there are."""
+def _number(version: Version, numbers: tuple[int, ...], held: dict[str, int]) -> int:
+    """Of the version that is meant, among those that there are and by the aliases they have."""
     valid = tuple(f"models:/{version.name}/{number}" for number in numbers)
     if version.number is not None:
         if version.number in numbers:
@@ -74,7 +76,7 @@ def _number(tracking: Tracking, version: Version, numbers: tuple[int, ...]) -> i
             valid=valid,
             nearest=valid[0],
         )
-    held = versions.aliases(tracking, version.name)
+    held = {alias: number for alias, number in held.items() if number in numbers}
     if (number := held.get(version.alias or "")) is not None:
         return number
     near = nearest(version.alias or "", tuple(held))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from modelyard.executor import JobPhase
-from modelyard.local import gpus
+from modelyard.local import gpus, memory
 from modelyard.local.memory import memory_bytes
 from tests.contract.executor_suite import Bench, ExecutorSuite, has_ended
 from tests.support.local_bench import local_bench
@@ -139,6 +139,16 @@ def test_the_memory_of_further_ranks_counts(variables: dict[str, str], counted: 
         child.stdin.close()
 
     assert (during - before >= 64 << 20) is counted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists children")
+def test_what_a_further_rank_starts_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It inherits the rank's variables, and may share its pages."""
+    started = {10: (11,), 11: (12,), 12: ()}
+    monkeypatch.setattr(memory, "_ranks", started.__getitem__)
+    monkeypatch.setattr(memory, "_own_bytes", lambda process: process)
+
+    assert memory_bytes(10) == 21
 
 
 def test_gpus_go_to_those_with_the_fewest_launches() -> None:
