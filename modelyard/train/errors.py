@@ -24,14 +24,19 @@ class Stopped(ModelyardError):
     Args:
         epoch: the newest epoch with a checkpoint, where the next launch goes on; 0 when no
             epoch was finished.
+        saved: whether this process knows that the checkpoint is saved: of several ranks rank 0
+            alone does, and to the others ``epoch`` is the last that was to be saved.
     """
 
     why = "stopped as asked"
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, *, saved: bool = True) -> None:
         self.epoch = epoch
+        self.saved = saved
         where = f"the checkpoint of epoch {epoch} is saved" if epoch else "no epoch was finished"
-        super().__init__(f"{self.why}; {where}")
+        super().__init__(
+            f"{self.why}; {where if saved else 'rank 0 says which checkpoint is saved'}"
+        )
 
 
 class PeerLost(Stopped):

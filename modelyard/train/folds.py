@@ -188,7 +188,7 @@ def _fit_one(job: FitJob, step: int, done: _Finished, report: Reporter) -> _Fini
             within,
         )
     except Stopped as stopped:
-        raise type(stopped)(within.number(stopped.epoch)) from stopped
+        raise type(stopped)(within.number(stopped.epoch), saved=stopped.saved) from stopped
     except Diverged as error:
         raise Diverged(
             step=error.step,

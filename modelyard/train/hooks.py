@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -105,6 +105,10 @@ class BatchView:
 class Hook:
     """Base of every hook: override what is needed, the rest does nothing."""
 
+    only_looks: ClassVar[bool] = False
+    """Whether its ``end`` leaves the weights as they are: then the network isn't asked again what
+    it answers to the validation split."""
+
     def start(self, fit: FitView) -> None:
         """Before the first epoch of this process, on a fit that goes on from a checkpoint too.
 
@@ -157,6 +161,11 @@ class Hooks:
     def look_at_batches(self) -> bool:
         """Whether any of them overrides ``batch``."""
         return bool(self._batch)
+
+    @property
+    def change_the_end(self) -> bool:
+        """Whether any of them may change the weights in ``end``."""
+        return any(type(h).end is not Hook.end and not h.only_looks for h in self._all)
 
     def start(self, fit: FitView, states: Mapping[str, torch.Tensor]) -> None:
         """Start each, and give it what it kept.

@@ -142,7 +142,7 @@ class NetworkFit:
         except RuntimeError as error:
             # Wherever ranks wait for each other: in a step, and between two epochs.
             if self._plan.ranks.world > 1 and is_lost_peer(error):
-                raise PeerLost(self._saving.before_stop()) from error
+                raise PeerLost(self._saving.before_stop(), saved=self._plan.ranks.leads) from error
             raise
 
     def _run(self) -> None:
@@ -164,6 +164,8 @@ class NetworkFit:
         elif self._stepping.average is not None:
             self.module.load_state_dict(self._stepping.average.module.state_dict())
         self._hooks.end(state)
+        if self._hooks.change_the_end:
+            self._kept = None
 
     @property
     def history(self) -> tuple[dict[str, float], ...]:
@@ -184,7 +186,7 @@ class NetworkFit:
 
     def answers(self) -> Array:
         """The fitted network's answers to the validation split, as ``Estimator.predict``."""
-        # Known from measuring, unless by another rank or before a resumption.
+        # Known from measuring, unless by another rank, before a resumption or a hook's change.
         if self._kept is not None:
             return self._kept
         return outputs_of(answers(self.module, self._state.validation), self._plan.shape)
@@ -212,6 +214,7 @@ class NetworkFit:
             self._kept = self._newest
             if self._plan.train.keep == "best":
                 self._best = copied(module.state_dict())
+        self._newest = None
         self._rates.after(measured["loss"])
         self._history = (*self._history, values)
         self._report.metrics(epoch, values)

@@ -26,14 +26,17 @@ class Saving:
         self._report = report
         self._unsaved: Checkpoint | None = None
         self.saved_epoch = 0
-        """The newest epoch with a checkpoint; 0 before the first."""
+        """The newest epoch with a checkpoint; 0 before the first. Ranks other than 0 don't know
+        it: what they hold for saved, rank 0 may only remember."""
 
     def after(self, epoch: int, capture: Callable[[], Checkpoint]) -> None:
         """An epoch is finished.
 
         Args:
             epoch: from 1.
-            capture: gives the fit as it stands; its tensors may change afterwards.
+            capture: gives the fit as it stands; its tensors may change afterwards. With several
+                ranks it gathers from all of them, so all have to call it alike, whatever their
+                reporters want: once in each epoch, but for the plan's last where none is due.
 
         Raises:
             CheckpointFailed: it couldn't be kept.

@@ -137,3 +137,25 @@ def test_metric_that_is_there_already_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="Lying gives train_loss"):
         network_fit(tmp_path, Recorder(), (Lying(),)).run()
+
+
+@pytest.mark.parametrize("only_looks", [False, True])
+def test_answers_are_those_of_the_weights_that_a_hook_leaves(
+    only_looks: bool, tmp_path: Path
+) -> None:
+    """Who may change them at the end has the network asked anew; who only looks hasn't."""
+
+    class Zeroing(Hook):
+        """Leaves nothing of the weights, whatever it says."""
+
+        def end(self, fit: FitView) -> None:
+            """By their data, which no version counter of torch sees."""
+            for weight in fit.module.parameters():
+                weight.data.zero_()
+
+    hook = Zeroing()
+    hook.only_looks = only_looks  # type: ignore[misc]
+    fit = network_fit(tmp_path, Recorder(), (hook,), epochs=1)
+    fit.run()
+
+    assert bool((fit.answers() == 0.5).all()) is not only_looks

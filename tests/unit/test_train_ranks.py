@@ -214,6 +214,8 @@ def test_a_stop_of_rank_0_ends_the_other_and_the_resumed_fit_is_the_unbroken_one
     holds; the statistics of batch normalisation are rank 0's."""
     assert said(folder, 0)["lost"][:2] == [Stopped.__name__, 1]
     assert said(folder, 1)["lost"][:2] == [PeerLost.__name__, 1]
+    assert "epoch 1 is saved" in said(folder, 0)["lost"][2]
+    assert "rank 0 says which checkpoint" in said(folder, 1)["lost"][2]
     unbroken, resumed = kept(folder, 0, "unbroken"), kept(folder, 0, "resumed")
     assert any("running_var" in name for name in unbroken)
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)

@@ -52,6 +52,8 @@ See: TypeAlias = Callable[[str, nn.Module, torch.Tensor, int], None]
 class ActivationSample(Hook):
     """Looks at the kept network once, at the end, on the validation split's first rows."""
 
+    only_looks = True
+
     def __init__(self) -> None:
         self.units: tuple[Units, ...] = ()
         self.activations: tuple[Activation, ...] = ()
