@@ -77,6 +77,8 @@ class Database:
         # milliseconds, and a writer in the middle of a group commit would be met often; on
         # Postgres two that write what they have just read would not see each other.
         self._turn = RLock()
+        # Why the database last refused, until it takes a write again.
+        self._refusal: str | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -106,6 +108,7 @@ class Database:
             connection.execution_options(writing=True).begin(),
         ):
             yield connection
+        self._refusal = None
 
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock."""
@@ -118,7 +121,9 @@ class Database:
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=TURN_SECONDS):
-            raise ModelyardError(f"The journal {self.name} doesn't answer those who write it.")
+            # Those ahead each wait for the database in turn: what they were told is the cause.
+            unknown = f"The journal {self.name} doesn't answer those who write it."
+            raise ModelyardError(self._refusal or unknown)
         try:
             yield
         finally:
@@ -136,7 +141,8 @@ class Database:
         except PoolTimeout as error:
             raise ModelyardError(f"The journal {self.name} has no connection left.") from error
         except DBAPIError as error:
-            raise ModelyardError(self._sentence(error)) from error
+            self._refusal = self._sentence(error)
+            raise ModelyardError(self._refusal) from error
 
     def _sentence(self, error: DBAPIError) -> str:
         words = f"{type(error.orig).__name__} {error.orig}".lower()

@@ -7,6 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,36 @@ def test_a_locked_database_is_said(url: str, monkeypatch: pytest.MonkeyPatch) ->
         journal.renew()
     other.execute("rollback")
     other.close()
+    journal.renew()
+    journal.close()
+
+
+def test_one_whose_turn_never_comes_is_told_why(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind writers that each wait for a locked file, the cause is said, not just the wait."""
+    migrate(url)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
+    journal = Journal.open(url, lease_seconds=60)
+    journal.acquire("http://127.0.0.1:1")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(ModelyardError, match="locked by another program"):
+            journal.renew()
+        other.execute("rollback")
+    ahead, done = threading.Event(), threading.Event()
+
+    def write_at_leisure() -> None:
+        with journal._database.writing():
+            ahead.set()
+            done.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write_at_leisure)
+        assert ahead.wait(30)
+        with pytest.raises(ModelyardError, match="locked by another program"):
+            journal.renew()
+        done.set()
+        writer.result()
     journal.renew()
     journal.close()
 
