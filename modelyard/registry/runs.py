@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from modelyard.api import ENDED, SweepState, TrialState
+from modelyard.api import ENDED, SweepState
 from modelyard.code.sending import DIFF, DIFF_TAG
-from modelyard.contract import Metrics, Scalar, Stage, Started, TrialResult
+from modelyard.contract import Scalar, Stage, TrialResult
 from modelyard.errors import DigestMismatch
 from modelyard.evaluate.predictions import FILE as PREDICTIONS
-from modelyard.experiment.places import plugin_name
-from modelyard.health.scores import HEALTH
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow, SweepRow, TrialRow
-from modelyard.plugins.groups import Group
-from modelyard.plugins.installed import named
+from modelyard.registry.contents import (
+    SWEEP_STATUS,
+    TRIAL_STATUS,
+    end_tags,
+    event_points,
+    final_metrics,
+    plugin_tags,
+    sweep_tags,
+)
 from modelyard.registry.picturing import keep_pictures
-from modelyard.registry.tracking import Point, RunStatus, Tracking, permanent
+from modelyard.registry.tracking import Point, Tracking
 from modelyard.store.store import join, store_for
 
 LOG = logging.getLogger(__name__)
-
-TRIAL_STATUS: dict[TrialState, RunStatus] = {
-    TrialState.COMPLETE: "FINISHED",
-    TrialState.PRUNED: "KILLED",  # stopped early on purpose; its state is in a tag
-    TrialState.CANCELLED: "KILLED",
-    TrialState.FAILED: "FAILED",
-    TrialState.INFEASIBLE: "FAILED",
-}
-
-SWEEP_STATUS: dict[SweepState, RunStatus] = {
-    SweepState.RUNNING: "RUNNING",
-    SweepState.COMPLETE: "FINISHED",
-    SweepState.REFUSED: "FINISHED",  # all was done; a gate said no
-    SweepState.FAILED: "FAILED",
-    SweepState.CANCELLED: "KILLED",
-    SweepState.INTERRUPTED: "KILLED",  # running again when it is continued
-}
 
 
 class Runs:
@@ -63,7 +51,7 @@ class Runs:
         Steps of trials go to the trial's run, those of stages to the sweep's.
         """
         events = list(events)
-        points, tags = list(_points(task, events)), _plugin_tags(events)
+        points, tags = list(event_points(task, events)), plugin_tags(events)
         if not points and not tags:
             return
         row = self._journal.sweep(sweep)
@@ -76,29 +64,16 @@ class Runs:
         self._log_new(run, points, tags)
 
     def end_trial(self, row: TrialRow) -> None:
-        """Write a trial's final metrics, values, state and failure, and end its run.
-
-        Raises:
-            Exception: whatever MLflow raised. Where it is permanent, the metrics are written and
-                the run is ended all the same, unless it refuses those too.
-        """
+        """Write a trial's final metrics, values, state and failure, and end its run."""
         sweep = self._journal.sweep(row.sweep)
         now = self._journal.now()
         run = self._child(sweep, row.number, at=now, row=row)
         step = row.step or 0
-        points = [Point(key=k, step=step, value=v, at=now) for k, v in _final(row).items()]
-        refused: Exception | None = None
-        try:
-            self._log_new(run, points, _end_tags(row))
-        except Exception as error:
-            if not permanent(error):
-                raise
-            refused = error
+        points = [Point(key=k, step=step, value=v, at=now) for k, v in final_metrics(row).items()]
+        self._log_new(run, points, end_tags(row))
         self._tracking.set_status(run, TRIAL_STATUS.get(row.state, "FAILED"), at=now)
         self._children.pop((row.sweep, row.number), None)
         self._held.pop(run, None)
-        if refused is not None:
-            raise refused
 
     def follow_sweep(self, sweep: SweepRow) -> None:
         """Give the parent run the sweep's state, when it changed."""
@@ -119,8 +94,7 @@ class Runs:
         self._states[sweep.id] = sweep.state
 
     def _log_new(self, run: str, points: Sequence[Point], tags: Mapping[str, str]) -> None:
-        """Write the points that a run doesn't hold yet. A tag that MLflow refuses for good is
-        raised once they are written without it: one call would take all or none."""
+        """Write the points that a run doesn't hold yet."""
         held = self._held.get(run)
         if held is None:
             held = self._held[run] = self._tracking.steps(run)
@@ -130,10 +104,8 @@ class Runs:
                 new.setdefault((point.key, point.step), point)
         try:
             self._tracking.log(run, points=new.values(), tags=tags)
-        except Exception as error:
+        except Exception:
             self._held.pop(run, None)  # what of it was stored is asked for before the next try
-            if tags and permanent(error):
-                self._log_new(run, points, {})
             raise
         for key, step in new:
             held.setdefault(key, set()).add(step)
@@ -253,67 +225,3 @@ def open_sweep_run(tracking: Tracking, sweep: SweepRow) -> str:
     )
     tracking.log_document(run, "experiment.json", experiment)
     return run
-
-
-def sweep_tags(sweep: SweepRow) -> dict[str, str]:
-    """Tags that every run of a sweep carries."""
-    search = sweep.experiment["search"]
-    tags = {
-        "modelyard.name": sweep.name,
-        "modelyard.sampler": _sampler(search["sampler"]["name"]),
-        "modelyard.pruner": search["pruner"]["name"],
-        "modelyard.seed": str(sweep.experiment["seed"]),
-        **{f"modelyard.{key}": value for key, value in sweep.tags.items()},
-    }
-    if commit := sweep.tags.get("git_commit"):
-        tags["mlflow.source.git.commit"] = commit
-    return tags
-
-
-def _sampler(name: str) -> str:
-    """The sampler that this server asks, with its distribution where it is a plugin's."""
-    origins = [plugin.origin for plugin in named(Group.SAMPLERS, plugin_name(name) or "")]
-    return f"{name} ({origins[0]})" if origins else name
-
-
-def _plugin_tags(events: Iterable[EventRow]) -> dict[str, str]:
-    told = [event.body.plugins for event in events if isinstance(event.body, Started)]
-    names = {name: origin for plugins in told for name, origin in plugins.items()}
-    text = ", ".join(f"{name}: {origin}" for name, origin in sorted(names.items()))
-    return {"modelyard.plugins": text} if text else {}
-
-
-def _points(task: str, events: Iterable[EventRow]) -> Iterator[Point]:
-    """Metrics of a task's steps; of evaluate its result, as ``test_…``."""
-    for event in events:
-        body = event.body
-        if isinstance(body, Metrics):
-            for key, value in body.values.items():
-                yield Point(key=key, step=body.step, value=value, at=event.received_at)
-        elif isinstance(body, TrialResult) and task == Stage.EVALUATE:
-            for key, value in body.metrics.items():
-                yield Point(key=f"test_{key}", step=0, value=value, at=event.received_at)
-
-
-def _final(row: TrialRow) -> dict[str, float]:
-    names = ["value"] if len(row.values) == 1 else [f"value_{i}" for i in range(len(row.values))]
-    totals = {} if row.total is None else {"total": row.total}
-    return {
-        **row.metrics,
-        **dict(zip(names, row.values, strict=True)),
-        **{health_metric(name): value for name, value in row.health.items()},
-        **totals,
-    }
-
-
-def health_metric(score: str) -> str:
-    """A score's name among a run's metrics: ``health_stability``; ``health`` is their mean."""
-    return score if score == HEALTH else f"health_{score}"
-
-
-def _end_tags(row: TrialRow) -> dict[str, str]:
-    tags = {"modelyard.state": str(row.state)}
-    if row.failure is not None:
-        tags["modelyard.failure"] = row.failure.category
-        tags["modelyard.failure_summary"] = row.failure.summary
-    return tags

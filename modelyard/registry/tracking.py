@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,13 +11,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from modelyard.contract import Scalar
 from modelyard.registry.library import open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    Entry: TypeAlias = Metric | Param | RunTag
+
+LOG = logging.getLogger(__name__)
 
 SWEEP = "modelyard.sweep"
 TRIAL = "modelyard.trial"
@@ -183,7 +189,15 @@ class Tracking:
         params: Mapping[str, Scalar] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write metrics, parameters and tags in as few calls as MLflow's limits allow."""
+        """Write metrics, parameters and tags in as few calls as MLflow's limits allow.
+
+        An entry that MLflow refuses for good is named in the log and left out; it takes no other
+        with it.
+
+        Raises:
+            Exception: whatever MLflow raised for the run itself, as one that was deleted, or for
+                being away. Part may be written then.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [
@@ -192,13 +206,34 @@ class Tracking:
         ]
         entries = [Param(legal(key), str(value)) for key, value in (params or {}).items()]
         marks = [RunTag(key, value) for key, value in (tags or {}).items()]
-        parts = (
+        parts: tuple[list[Sequence[Entry]], ...] = (
             _parts(metrics, _METRICS),
             _parts(entries, _ENTRIES),
             _parts(marks, _ENTRIES),
         )
         for some in zip_longest(*parts, fillvalue=()):
-            self.client.log_batch(run, *some)
+            self._log_acceptable(run, [entry for part in some for entry in part])
+
+    def _log_acceptable(self, run: str, entries: Sequence[Entry]) -> None:
+        """MLflow takes all of a call or nothing, so what was refused is halved and tried again."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [entry for entry in entries if isinstance(entry, Metric)]
+        params = [entry for entry in entries if isinstance(entry, Param)]
+        tags = [entry for entry in entries if isinstance(entry, RunTag)]
+        try:
+            self.client.log_batch(run, metrics, params, tags)
+        except Exception as error:
+            # A deleted run refuses everything with the code of a malformed entry.
+            if not permanent(error) or not self.exists(run):
+                raise
+            if len(entries) > 1:
+                half = len(entries) // 2
+                self._log_acceptable(run, entries[:half])
+                self._log_acceptable(run, entries[half:])
+                return
+            kind, key, reason = type(entries[0]).__name__, entries[0].key, first_line(error)
+            LOG.warning("MLflow refuses %s %r of run %s: %s", kind.lower(), key, run, reason)
 
     def set_status(self, run: str, status: RunStatus, *, at: float | None = None) -> None:
         """Set a run's status, and its end where it has ended."""
@@ -238,3 +273,9 @@ def legal(key: str) -> str:
 def permanent(error: Exception) -> bool:
     """Whether MLflow would refuse the same call again; anything else is worth another try."""
     return getattr(error, "error_code", None) in _PERMANENT
+
+
+def first_line(error: Exception) -> str:
+    """An error's kind and the start of what it says, 300 characters at most."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

@@ -82,8 +82,7 @@ class Sweep:
             sweep=self.id,
             number=number,
             state=state,
-            parameters={"learning_rate": 0.01, "optimizer": "sgd"},
-            **fields,  # type: ignore[arg-type]
+            **{"parameters": {"learning_rate": 0.01, "optimizer": "sgd"}, **fields},  # type: ignore[arg-type]
         )
         self.journal.put_trial(row)
 
@@ -376,25 +375,42 @@ def test_a_run_that_was_made_though_nobody_heard_of_it_is_found_again(
     assert curve(tracking, lost[0]) == [(1, 0.1)]
 
 
-def test_a_tag_that_is_refused_for_ever_takes_no_metrics_with_it(
+def test_what_mlflow_refuses_of_a_trial_takes_nothing_else_with_it(
     tracking: Tracking, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are written without it, the run is ended, and the refusal is said."""
+    """A parameter, a metric and a tag that it never takes are named; all others are written and
+    the run is ended."""
     sweep = Sweep(journal, "aaaaaab1")
 
     def log_batch(client: Any, run: str, metrics: Any, params: Any, tags: Any) -> None:
-        if any(tag.value == str(TrialState.COMPLETE) for tag in tags):
+        if any(tag.value == "too long" for tag in tags):
             raise MlflowException("tag too long", error_code=INVALID_PARAMETER_VALUE)
         client.log_batch(run, metrics, params, tags)
 
     recorder = Recorder(journal, Weak(tracking, log_batch=log_batch))
-    sweep.trial(0, TrialState.COMPLETE, values=(0.5,), metrics={"accuracy": 0.5}, step=3)
+    parameters = {"learning_rate": 0.01, "../rate": 0.1, "optimizer": "sgd"}
+    sweep.trial(0, parameters=parameters)
+    sweep.post(sweep.launch("0"), *steps(1, 2))
+    sweep.trial(
+        0,
+        TrialState.FAILED,
+        parameters=parameters,
+        values=(0.5,),
+        metrics={"../accuracy": 0.5, "accuracy": 0.5},
+        failure=FailureView(category="bug", summary="too long"),
+        step=3,
+    )
     recorder.catch_up()
 
-    run = tracking.client.get_run(str(journal.trials(sweep.id)[0].run))
-    assert run.data.metrics["accuracy"] == 0.5
-    assert run.info.status == "FINISHED"
-    assert any("the end of trial 0" in record.getMessage() for record in caplog.records)
+    row = journal.trials(sweep.id)[0]
+    run = tracking.client.get_run(str(row.run))
+    assert run.data.params == {"learning_rate": "0.01", "optimizer": "sgd"}
+    assert run.data.metrics == {"accuracy": 0.5, "value": 0.5, "validation_accuracy": 0.2}
+    assert run.data.tags["modelyard.failure"] == "bug"
+    assert (row.recorded, run.info.status) == (True, "FAILED")
+    said = " ".join(record.getMessage() for record in caplog.records)
+    for entry in ("param '../rate'", "metric '../accuracy'", "runtag 'modelyard.failure_summary'"):
+        assert said.count(entry) == 1
 
 
 class Away(Tracking):
