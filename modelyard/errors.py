@@ -30,9 +30,22 @@ class ModelyardError(Exception):
 
 
 class InputError(ModelyardError):
-    """A value, file or name that the user gave can't be used. Names it, and the fix."""
+    """A value, file or name that the user gave can't be used. Names it, and the fix.
+
+    Args:
+        message: a whole sentence: what is wrong and what to do.
+        valid: the values that would be right, where they can be listed.
+        nearest: the one most like the bad one.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, valid: tuple[str, ...] = (), nearest: str | None = None
+    ) -> None:
+        self.valid = valid
+        self.nearest = nearest
+        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +67,13 @@ class Mistake:
     valid: tuple[str, ...] = ()
     nearest: str | None = None
     line: int | None = None
+
+    @classmethod
+    def of(cls, error: InputError, path: str, value: object) -> Mistake:
+        """What an error says of the value that stands at a path."""
+        return cls(
+            path=path, message=str(error), value=value, valid=error.valid, nearest=error.nearest
+        )
 
 
 SHOWN_MISTAKES = 50
@@ -80,11 +100,9 @@ class DataError(InputError):
     """The data can't be used as the experiment says. Names file, column and row.
 
     Args:
-        message: a whole sentence: what is wrong and what to do.
+        message, valid, nearest: as of every ``InputError``.
         key: the experiment file's key at fault, dotted: ``data.source``, ``data.target`` …
         value: what stands there.
-        valid: the values that would be right, where they can be listed.
-        nearest: the valid value most like the bad one.
     """
 
     def __init__(
@@ -98,9 +116,7 @@ class DataError(InputError):
     ) -> None:
         self.key = key
         self.value = value
-        self.valid = valid
-        self.nearest = nearest
-        super().__init__(message)
+        super().__init__(message, valid=valid, nearest=nearest)
 
 
 class SchemaMismatch(InputError):

@@ -79,13 +79,7 @@ def _look(experiment: Experiment, known: Plugged, base: Path) -> Look:
 
 def _second_look(experiment: Experiment, known: Plugged, base: Path, error: DataError) -> Look:
     """As much as can be told of data that can't be used as the file says."""
-    mistake = Mistake(
-        path=error.key,
-        message=str(error),
-        value=error.value,
-        valid=error.valid,
-        nearest=error.nearest,
-    )
+    mistake = Mistake.of(error, error.key, error.value)
     try:
         table = read(experiment.data.source, base)
     except DataError:

@@ -12,9 +12,9 @@ from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.views import DataView
 from modelyard.data import download
 from modelyard.data.published import PUBLISHED, set_folder
-from modelyard.data.table import nearest
 from modelyard.errors import InputError
 from modelyard.experiment.places import set_name
+from modelyard.experiment.similar import did_you_mean, nearest
 
 
 def get_command(name: str, json_output: bool) -> None:
@@ -30,8 +30,7 @@ def get_command(name: str, json_output: bool) -> None:
     """
     known = set_name(name)
     if known is None:
-        near = nearest(name, tuple(PUBLISHED))
-        hint = f"; did you mean {near}?" if near else ""
+        hint = did_you_mean(nearest(name, PUBLISHED))
         raise InputError(f"there is no set {name!r}; there are {', '.join(PUBLISHED)}{hint}")
     folder, out = set_folder(known), console(json_output=json_output)
     print_line(f"{known}: {PUBLISHED[known].title}, {PUBLISHED[known].page}", out)

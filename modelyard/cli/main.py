@@ -57,9 +57,9 @@ def new(
     json_output: Json = False,
 ) -> None:
     """Write an experiment file that fits your data."""
-    from modelyard.cli.new import new_command
+    from modelyard.cli.new import new, show
 
-    new_command(template, file, data, target, text, force, json_output)
+    show(new(template, file, data, target, text, force), json_output=json_output)
 
 
 @APP.command()

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from modelyard.cli.check import describe_card, describe_target
+from modelyard.cli.describe import describe_card, describe_target
 from modelyard.cli.draft import data_section, gate_lines, ids, longest_texts, metric
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
 from modelyard.data.source import read
 from modelyard.errors import DataError, InputError
-from modelyard.experiment.keys import nearest
 from modelyard.experiment.model import Data
 from modelyard.experiment.places import is_path
 from modelyard.experiment.schema import TITLE, experiment_schema
+from modelyard.experiment.similar import did_you_mean, nearest
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -73,7 +73,7 @@ def new(
     target: str | None = None,
     text: str | None = None,
     force: bool = False,
-) -> Path:
+) -> Written:
     """Writes an experiment file and its schema.
 
     Args:
@@ -85,27 +85,8 @@ def new(
             longest texts when left out.
         force: replace the file if there is one.
 
-    Returns:
-        The file.
-
     Raises:
         InputError: no such template, a file that is there, data that can't be used.
-    """
-    return write(template, file, data, target, text, force).file
-
-
-def write(
-    template: str,
-    file: Path,
-    data: Path | None,
-    target: str | None,
-    text: str | None,
-    force: bool,
-) -> Written:
-    """Like ``new``, and says what was found out.
-
-    Raises:
-        InputError: as for ``new``.
     """
     kind = _template(template)
     _refuse_existing(file, force)
@@ -135,25 +116,12 @@ def write(
     return Written(file=file, schema_file=schema_file, card=card, code=code)
 
 
-def new_command(
-    template: str,
-    file: Path,
-    data: Path | None,
-    target: str | None,
-    text: str | None,
-    force: bool,
-    json_output: bool,
-) -> None:
-    """Writes an experiment file and prints what was seen of the data.
-
-    Raises:
-        InputError: as for ``new``.
-    """
-    written = write(template, file, data, target, text, force)
-    card, command = written.card, f"modelyard check {file}"
+def show(written: Written, *, json_output: bool) -> None:
+    """Prints what was written and seen of the data, and what to do next."""
+    card, command = written.card, f"modelyard check {written.file}"
     if json_output:
         view = NewView(
-            file=str(file.absolute()),
+            file=str(written.file.absolute()),
             schema_file=str(written.schema_file.absolute()),
             code=None if written.code is None else str(written.code.absolute()),
             data=card.model_dump(mode="json"),
@@ -166,15 +134,14 @@ def new_command(
         print(f"· {note}")
     if dropped := ids(card):
         print(f"Dropped, as each row has another: {', '.join(dropped)}")
-    files = f"{file}" if written.code is None else f"{file} and {written.code}"
+    files = " and ".join(str(path) for path in (written.file, written.code) if path is not None)
     print(f"Wrote {files}, and {written.schema_file} for your editor.\nNext: {command}")
 
 
 def _template(name: str) -> Kind:
     if name in TEMPLATES:
         return TEMPLATES[name]
-    near = nearest(name, tuple(TEMPLATES))
-    hint = f"; did you mean {near}?" if near else ""
+    hint = did_you_mean(nearest(name, TEMPLATES))
     raise InputError(f"there is no template {name!r}; there are {', '.join(TEMPLATES)}{hint}")
 
 
@@ -255,8 +222,7 @@ def _described(data: Data, base: Path) -> DataCard:
 
 
 def _no_column(option: str, name: str, source: str, columns: tuple[str, ...]) -> str:
-    near = nearest(name, columns)
-    hint = f"; did you mean {near!r}?" if near else ""
+    hint = did_you_mean(nearest(name, columns))
     return (
         f"{option}: there is no column {name!r} in {source}; there are {', '.join(columns)}{hint}"
     )

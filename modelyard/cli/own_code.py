@@ -62,14 +62,5 @@ def look_at_code(
     except OwnCodeError as error:
         problems.append(error)
     path = wanted(raw, ("model", "family")).dotted
-    mistakes = tuple(
-        Mistake(
-            path=path,
-            message=str(error),
-            value=experiment.model.family,
-            valid=error.valid,
-            nearest=error.nearest,
-        )
-        for error in problems
-    )
+    mistakes = tuple(Mistake.of(error, path, experiment.model.family) for error in problems)
     return OwnCode(family=family, folder=folder, mistakes=mistakes)

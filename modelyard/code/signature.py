@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from modelyard.code.errors import OwnCodeError
 from modelyard.code.kinds import Kind, kind_of, kind_of_default, scalar_of
 from modelyard.contract import Scalar
+from modelyard.experiment.similar import did_you_mean, nearest
 
 GIVEN = ("inputs", "outputs")
 """Arguments that Modelyard gives: shape of one example, and classes (1 for a regression)."""
@@ -46,8 +46,9 @@ def read_signature(path: Path, name: str) -> tuple[Argument, ...]:
     except FileNotFoundError:
         folder = path.parent
         files = tuple(sorted(p.name for p in folder.glob("*.py"))) if folder.is_dir() else ()
+        near = nearest(path.name, files)
         raise OwnCodeError(
-            f"there is no file {path}", valid=files, nearest=_nearest(path.name, files)
+            f"there is no file {path}{did_you_mean(near)}", valid=files, nearest=near
         ) from None
     except OSError as error:
         raise OwnCodeError(f"{path} can't be read: {error.strerror}") from error
@@ -115,13 +116,10 @@ def _no_class(tree: ast.Module, file: str, name: str, classes: tuple[str, ...]) 
                     f"{file} line {node.lineno} only imports {name}; name the file that defines it"
                 )
     has = f"it has {', '.join(classes)}" if classes else "it has no class at all"
+    near = nearest(name, classes)
     return OwnCodeError(
-        f"{file} has no class {name!r}; {has}", valid=classes, nearest=_nearest(name, classes)
+        f"{file} has no class {name!r}; {has}{did_you_mean(near)}", valid=classes, nearest=near
     )
-
-
-def _nearest(name: str, names: tuple[str, ...]) -> str | None:
-    return next(iter(get_close_matches(name, names, n=1, cutoff=0.5)), None)
 
 
 def _constructor(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.FunctionDef | None:

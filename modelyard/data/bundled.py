@@ -18,8 +18,9 @@ import numpy as np
 from modelyard.data.columns import of_numbers
 from modelyard.data.npz_file import compact
 from modelyard.data.rows import Column
-from modelyard.data.table import Table, listed, nearest
+from modelyard.data.table import Table, listed
 from modelyard.errors import DataError
+from modelyard.experiment.similar import did_you_mean, nearest
 
 PREFIX = "sklearn:"
 TARGET = "target"
@@ -83,13 +84,14 @@ def read_bundled(source: str) -> Table:
     """
     name = source.removeprefix(PREFIX)
     if name not in BUNDLED:
-        near = nearest(name, tuple(BUNDLED))
+        known = nearest(name, BUNDLED)
+        near = None if known is None else PREFIX + known
         raise DataError(
             f"{source} is not there: scikit-learn's sets for one target are {listed(BUNDLED)}"
-            + (f"; did you mean {PREFIX}{near}?" if near else ""),
+            f"{did_you_mean(near)}",
             value=source,
             valid=tuple(PREFIX + known for known in BUNDLED),
-            nearest=PREFIX + near if near else None,
+            nearest=near,
         )
     if name == "digits":
         return _digits(source)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from modelyard.data.encoders import CategoryEncoder, NumberEncoder
 from modelyard.data.rows import Column, Rows
-from modelyard.data.table import listed, nearest
+from modelyard.data.table import listed
 from modelyard.data.texts import Texts
 from modelyard.data.values import MISSING, date, days, number, plain
 from modelyard.errors import SchemaMismatch
+from modelyard.experiment.similar import nearest
 
 ColumnEncoders = Sequence[NumberEncoder | CategoryEncoder]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.data.bundled import PREFIX, read_bundled
-from modelyard.data.table import Table, listed, nearest
+from modelyard.data.table import Table, listed
 from modelyard.errors import DataError, ModelyardError
 from modelyard.experiment.places import SETS, UPLOADED, is_path, plugin_name, set_name
+from modelyard.experiment.similar import did_you_mean, nearest
 from modelyard.store.copies import save
 from modelyard.store.disk import writing
 from modelyard.store.manifest import read_manifest
@@ -186,7 +187,7 @@ def _refuse_absent(path: Path, source: str) -> None:
             value=source,
             nearest=known,
         )
-    hint = f"; did you mean {near}?" if near else ""
+    hint = did_you_mean(near)
     raise DataError(
         f"{source} is not there (looked in {path.parent}){hint}", value=source, nearest=near
     )

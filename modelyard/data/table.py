@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from modelyard.data.rows import Column
 from modelyard.data.texts import Texts
 from modelyard.errors import DataError
+from modelyard.experiment.similar import nearest
 
 SHOWN = 5
 """Rows that a message lists before it only counts them."""
@@ -78,7 +78,7 @@ class Table:
         """
         if name in self.columns:
             return self.columns[name]
-        near = nearest(name, tuple(self.columns))
+        near = nearest(name, self.columns)
         hint = f"did you mean {near!r}?" if near else "the first line must hold the names."
         raise DataError(
             f"{self.title} has no column {name!r}; {hint} Its columns: {listed(self.columns)}",
@@ -87,13 +87,6 @@ class Table:
             valid=tuple(self.columns),
             nearest=near,
         )
-
-
-def nearest(name: str, names: tuple[str, ...]) -> str | None:
-    """The name most like ``name``, None where none is like it."""
-    lower = {known.lower(): known for known in reversed(names)}
-    found = get_close_matches(name.lower(), lower, n=1)
-    return lower[found[0]] if found else None
 
 
 def listed(names: Any, limit: int = 20) -> str:

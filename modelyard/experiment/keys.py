@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -84,10 +83,3 @@ def parts(annotation: Any) -> Iterator[Any]:
             yield from parts(argument)
     else:
         yield annotation
-
-
-def nearest(value: object, valid: tuple[str, ...]) -> str | None:
-    """The valid value most like a bad one, or None when none is alike."""
-    by_lower = {name.lower(): name for name in valid}
-    near = get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.5)
-    return by_lower[near[0]] if near else None

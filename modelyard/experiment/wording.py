@@ -9,7 +9,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from modelyard.errors import Mistake
-from modelyard.experiment.keys import Loc, fields_of, literals_in, locate, nearest, section_in
+from modelyard.experiment.keys import Loc, fields_of, literals_in, locate, section_in
+from modelyard.experiment.similar import did_you_mean, nearest
 from modelyard.experiment.written import Place, place, shown
 
 _BOUNDS = {
@@ -89,7 +90,7 @@ def _mistakes(values: Mapping[str, Any], group: list[ErrorDetails]) -> list[Mist
     return [
         Mistake(
             path=found.dotted,
-            message=f"{message}; did you mean {near!r}?" if near else message,
+            message=message + did_you_mean(near),
             value=None if hidden else found.value,
             valid=valid,
             nearest=near,
@@ -122,7 +123,7 @@ def _unknown_key(found: Place, error: ErrorDetails) -> Mistake:
     key = str(error["loc"][-1])
     valid = tuple(fields_of(section))
     near = nearest(key, valid)
-    hint = f"; did you mean {near!r}?" if near else ""
+    hint = did_you_mean(near)
     return Mistake(
         path=found.dotted,
         message=f"unknown key {key!r}{hint} Valid keys: {', '.join(valid)}"

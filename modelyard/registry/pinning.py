@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelyard.contract import PinnedVersion
 from modelyard.data.table import listed
 from modelyard.errors import InputError
-from modelyard.experiment.keys import nearest
+from modelyard.experiment.similar import did_you_mean, nearest
 from modelyard.experiment.weights import Version
 from modelyard.registry import versions
 from modelyard.registry.tracking import Tracking
@@ -18,20 +18,7 @@ PAGE = 1000
 
 
 class VersionError(InputError):
-    """A version can't be started from. Names it.
-
-    Args:
-        message: a whole sentence: what is wrong and what to do.
-        valid: the versions that would be right, where they can be listed.
-        nearest: the one most like the bad one.
-    """
-
-    def __init__(
-        self, message: str, *, valid: tuple[str, ...] = (), nearest: str | None = None
-    ) -> None:
-        self.valid = valid
-        self.nearest = nearest
-        super().__init__(message)
+    """A version can't be started from. Names it."""
 
 
 def pinned(tracking: Tracking, version: Version) -> PinnedVersion:
@@ -82,7 +69,7 @@ def _number(version: Version, numbers: tuple[int, ...], held: dict[str, int]) ->
     near = nearest(version.alias or "", tuple(held))
     raise VersionError(
         f"no version of {version.name} has the alias {version.alias}; there are: "
-        f"{listed(held) or 'none'}{_meant(near)}",
+        f"{listed(held) or 'none'}{did_you_mean(near)}",
         valid=tuple(f"models:/{version.name}@{alias}" for alias in held),
         nearest=None if near is None else f"models:/{version.name}@{near}",
     )
@@ -94,11 +81,7 @@ def _unknown_model(tracking: Tracking, name: str) -> VersionError:
     near = nearest(name, names)
     return VersionError(
         f"there is no model {name!r} in the registry; there are: {listed(names) or 'none'}"
-        f"{_meant(near)}",
+        f"{did_you_mean(near)}",
         valid=names,
         nearest=near,
     )
-
-
-def _meant(near: str | None) -> str:
-    return f"; did you mean {near}?" if near else ""

@@ -65,12 +65,6 @@ def sent_code(
             raise OwnCodeError(f"the code {digest} holds no file {reference.file}")
         arguments = parse_signature(content, reference.file, reference.name)
     except OwnCodeError as error:
-        mistake = Mistake(
-            path="model.family",
-            message=str(error),
-            value=name,
-            valid=error.valid,
-            nearest=error.nearest,
-        )
+        mistake = Mistake.of(error, "model.family", name)
         raise ExperimentError("experiment", (mistake,)) from error
     return SentCode(uri=uri, family=own_family(name, arguments))

@@ -11,6 +11,7 @@ from modelyard.server.library import Library
 from modelyard.store.store import Store
 
 AUTO = "auto"
+KEY = "model.weights.source"
 
 
 def pinned_weights(experiment: Experiment, library: Library, store: Store) -> PinnedVersion | None:
@@ -47,7 +48,7 @@ def pin(source: str, family: str, library: Library, store: Store) -> PinnedVersi
     try:
         found = library.pinned(Version.parse(source))
     except VersionError as error:
-        raise _mistake(source, str(error), error.valid, error.nearest) from error
+        raise ExperimentError("experiment", (Mistake.of(error, KEY, source),)) from error
     except ValueError as error:
         raise _mistake(source, str(error)) from error
     of = found.family
@@ -72,10 +73,6 @@ def pin(source: str, family: str, library: Library, store: Store) -> PinnedVersi
     return found
 
 
-def _mistake(
-    source: str, message: str, valid: tuple[str, ...] = (), nearest: str | None = None
-) -> ExperimentError:
-    mistake = Mistake(
-        path="model.weights.source", message=message, value=source, valid=valid, nearest=nearest
-    )
+def _mistake(source: str, message: str) -> ExperimentError:
+    mistake = Mistake(path=KEY, message=message, value=source)
     return ExperimentError("experiment", (mistake,))

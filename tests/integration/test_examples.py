@@ -80,7 +80,7 @@ def _start_from_it(home: Paths, sets: list[str], version: dict[str, Any]) -> Non
 
     assert unknown.returncode == 2
     assert "model.weights.source (line 13): there is no model 'finetun'" in unknown.stderr
-    assert "did you mean finetune?" in unknown.stderr
+    assert "did you mean 'finetune'?" in unknown.stderr
     assert done.returncode == 0, done.stderr
     tags = document(done)["version"]["tags"]
     assert tags["modelyard.weights"] == version["uri"]

@@ -281,7 +281,7 @@ def test_a_version_to_start_from_is_held_fast(
 
 
 UNKNOWN = {
-    "models:/starr/1": ("no model 'starr' in the registry.* did you mean start?", "start"),
+    "models:/starr/1": ("no model 'starr' in the registry.* did you mean 'start'?", "start"),
     "models:/start/7": ("no version 7; there are: 1", "models:/start/1"),
     "models:/start@champio": ("the alias champio; there are: champion", "models:/start@champion"),
     "models:/strange/1": ("was not registered by Modelyard", None),

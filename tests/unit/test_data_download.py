@@ -220,7 +220,7 @@ def test_the_command(
     assert f"in {tmp_path / 'kepler'}; use it as `data: {{source: kepler}}`" in said
     cli_data.get_command("kepler", True)
     assert '"there": [\n    "t.csv"\n  ]' in capsys.readouterr().out
-    with pytest.raises(InputError, match="did you mean kepler"):
+    with pytest.raises(InputError, match="did you mean 'kepler"):
         cli_data.get_command("keppler", False)
 
 

@@ -214,7 +214,7 @@ def test_missing_files(tmp_path: Path) -> None:
     """A file that isn't there, a folder, an unknown ending and a remote file are refused."""
     (tmp_path / "customers.csv").write_text("a,y\n1,2\n")
     (tmp_path / "notes.txt").write_text("a,y\n1,2\n")
-    assert "did you mean customers.csv?" in refusal(tmp_path / "customer.csv")
+    assert "did you mean 'customers.csv'?" in refusal(tmp_path / "customer.csv")
     with pytest.raises(DataError, match=r"is a folder; name one of its files: customers\.csv"):
         read(".", tmp_path)
     assert ".csv, .tsv, .parquet, .npz" in refusal(tmp_path / "notes.txt")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modelyard.cli.check import load_checked
-from modelyard.cli.new import SCHEMA_FILE, TEMPLATES, new, new_command
+from modelyard.cli.new import SCHEMA_FILE, TEMPLATES, new, show
 from modelyard.cli.views import NewView
 from modelyard.errors import InputError
 
@@ -31,14 +31,14 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("template", [name for name, kind in TEMPLATES.items() if kind.source])
 def test_each_template_passes_its_check(template: str, tmp_path: Path) -> None:
     """Without data of one's own it starts from scikit-learn's, and can be run at once."""
-    file = new(template, tmp_path / "My First.yaml")
+    file = new(template, tmp_path / "My First.yaml").file
     assert load_checked(file).experiment.name == "my-first"
 
 
 @pytest.mark.parametrize("template", [name for name, kind in TEMPLATES.items() if kind.source])
 def test_the_first_line_leads_to_the_schema(template: str, tmp_path: Path) -> None:
     """The schema lies beside the file, and the file satisfies it."""
-    text = new(template, tmp_path / "a.yaml").read_text()
+    text = new(template, tmp_path / "a.yaml").file.read_text()
     assert text.splitlines()[0] == f"# yaml-language-server: $schema={SCHEMA_FILE}"
     schema = json.loads((tmp_path / SCHEMA_FILE).read_text())
     jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
@@ -46,7 +46,7 @@ def test_the_first_line_leads_to_the_schema(template: str, tmp_path: Path) -> No
 
 def test_a_table_gets_its_columns(table: Path, tmp_path: Path) -> None:
     """Target, a relative path, ids dropped, a metric that minds the rare class, a gate by it."""
-    file = new("tabular", tmp_path / "churn.yaml", table, "churned")
+    file = new("tabular", tmp_path / "churn.yaml", table, "churned").file
     checked = load_checked(file)
     written = yaml.safe_load(file.read_text())
     assert written["data"]["source"] == "data/my table.csv"
@@ -57,7 +57,7 @@ def test_a_table_gets_its_columns(table: Path, tmp_path: Path) -> None:
 
 def test_a_number_is_learnt_by_regression(table: Path, tmp_path: Path) -> None:
     """The objective is R², and a column's odd name is quoted."""
-    file = new("baseline", tmp_path / "worth.yaml", table, "worth # net")
+    file = new("baseline", tmp_path / "worth.yaml", table, "worth # net").file
     checked = load_checked(file)
     assert checked.experiment.data.target == "worth # net"
     assert checked.experiment.objective[0].metric == "r2"
@@ -77,7 +77,7 @@ def reviews(tmp_path: Path) -> Path:
 
 def test_own_code_is_written_beside_and_never_over(tmp_path: Path) -> None:
     """The class's arguments are searched; code that is there already stays, forced or not."""
-    file = new("own", tmp_path / "a.yaml")
+    file = new("own", tmp_path / "a.yaml").file
     checked = load_checked(file)
 
     assert checked.family == "net.py:Net"
@@ -88,8 +88,8 @@ def test_own_code_is_written_beside_and_never_over(tmp_path: Path) -> None:
 
 def test_texts_of_a_table_are_learnt_from_alone(reviews: Path, tmp_path: Path) -> None:
     """The column with the longest texts, unless another is named; all others are dropped."""
-    checked = load_checked(new("text", tmp_path / "a.yaml", reviews, "sentiment"))
-    other = load_checked(new("text", tmp_path / "b.yaml", reviews, "sentiment", text="title"))
+    checked = load_checked(new("text", tmp_path / "a.yaml", reviews, "sentiment").file)
+    other = load_checked(new("text", tmp_path / "b.yaml", reviews, "sentiment", text="title").file)
 
     assert checked.card is not None
     assert (checked.card.kind, checked.card.rows, checked.family) == ("text", 60, "gru")
@@ -104,7 +104,7 @@ def test_texts_in_a_folder_need_no_columns(tmp_path: Path) -> None:
         for i in range(20):
             (tmp_path / "mail" / label / f"{i}.txt").write_text(f"{label} number {i}")
 
-    checked = load_checked(new("text", tmp_path / "a.yaml", tmp_path / "mail"))
+    checked = load_checked(new("text", tmp_path / "a.yaml", tmp_path / "mail").file)
 
     assert checked.experiment.data.kind is None
     assert checked.card is not None
@@ -153,7 +153,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused(table: Path, tmp_path: Path) -> None:
     """An unknown template, a missing folder, a folder, a template for other data."""
-    with pytest.raises(InputError, match="did you mean tabular"):
+    with pytest.raises(InputError, match="did you mean 'tabular"):
         new("tabula", tmp_path / "a.yaml")
     with pytest.raises(InputError, match="there is no folder"):
         new("baseline", tmp_path / "none" / "a.yaml")
@@ -168,10 +168,10 @@ def test_the_command_says_what_it_found(
 ) -> None:
     """Rows, missing cells, classes and the next command; one document with --json."""
     file = tmp_path / "churn.yaml"
-    new_command("tabular", file, table, "churned", None, False, False)
+    show(new("tabular", file, table, "churned"), json_output=False)
     text = capsys.readouterr().out
     for words in ("300 rows", "34 missing cells", "2 classes", f"modelyard check {file}"):
         assert words in text
-    new_command("tabular", file, table, "churned", None, True, True)
+    show(new("tabular", file, table, "churned", force=True), json_output=True)
     view = NewView.model_validate_json(capsys.readouterr().out)
     assert (view.file, view.data["rows"]) == (str(file), 300)

@@ -9,9 +9,10 @@ from typing import Any
 from modelyard.contract import Scalar
 from modelyard.errors import Mistake
 from modelyard.experiment.catalogue import Catalogue
-from modelyard.experiment.keys import Loc, nearest
+from modelyard.experiment.keys import Loc
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
+from modelyard.experiment.similar import did_you_mean, nearest
 from modelyard.experiment.space import effective_space
 from modelyard.experiment.written import wanted
 
@@ -61,7 +62,7 @@ class Case:
         near = nearest(bad, valid) if isinstance(bad, str) else None
         return Mistake(
             path=found.dotted,
-            message=f"{message}; did you mean {near!r}?" if near else message,
+            message=message + did_you_mean(near),
             value=bad,
             valid=valid,
             nearest=near,
