@@ -145,18 +145,21 @@ class Document(Wire):
         store: base URI under which this sweep's artifacts lie.
         code: URI of the committed folder with the user's own code, None without such.
         weights: the version that the experiment's weights are of, None where they are of none.
+        written: keys of ``train`` that the user wrote, where a default space is yet to be filled
+            in, which leaves them alone; None where there are none.
     """
 
     experiment: dict[str, Any]
     store: str
     code: str | None = None
     weights: PinnedVersion | None = None
+    written: tuple[str, ...] | None = None
 
     @property
     def digest(self) -> str:
         """BLAKE3 of the document's canonical JSON, 64 hexadecimal digits."""
-        # Without weights it is what it was before there were such: older sweeps go on.
-        without = {"weights"} if self.weights is None else None
+        # Without these it is what it was before there were such: older sweeps go on.
+        without = {name for name in ("weights", "written") if getattr(self, name) is None}
         return digest_of(self.model_dump(mode="json", exclude=without))
 
 

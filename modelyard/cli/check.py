@@ -42,6 +42,8 @@ from modelyard.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+DEFAULT_SPACE = "the family's own, fitted to the data once the prepare stage has looked at it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedExperiment:
@@ -153,12 +155,12 @@ def _checked(
     on_cluster: bool,
 ) -> CheckedExperiment:
     space = effective_space(experiment, catalogue.family)
-    # Where the family isn't known yet its space isn't either: the server fills it in.
-    known = catalogue.family is not None or experiment.search.space is not None
+    # Where the data isn't known yet a default space isn't either: the server fills it in.
+    known = card is not None or experiment.search.space is not None
     search = experiment.search.model_copy(update={"space": space if known else None})
     path = Path(os.path.abspath(file))
     whole = with_absolute_sources(experiment.model_copy(update={"search": search}), path.parent)
-    trials, notes = _trials(whole, space)
+    trials, notes = _trials(whole)
     random = drawn_at_random(search.sampler.name, space)
     if random:
         notes += (f"{search.sampler.name} draws {', '.join(random)} at random.",)
@@ -178,10 +180,12 @@ def _checked(
     )
 
 
-def _trials(experiment: Experiment, space: Mapping[str, Parameter]) -> tuple[int, tuple[str, ...]]:
-    """Trials that will reach an end, and why they are fewer than asked for."""
-    asked, sampler = experiment.budget.trials, experiment.search.sampler
-    if sampler.name != "grid":
+def _trials(experiment: Experiment) -> tuple[int, tuple[str, ...]]:
+    """Trials that will reach an end, and why they are fewer than asked for, as far as can be told
+    before the space is known."""
+    asked, search = experiment.budget.trials, experiment.search
+    sampler, space = search.sampler, search.space
+    if sampler.name != "grid" or space is None:
         return asked, ()
     steps = sampler.options.get("steps")
     cells = grid_cells(space, steps if isinstance(steps, int) else None)
@@ -231,7 +235,7 @@ def show(checked: CheckedExperiment, console: Console) -> None:
         "search": f"{checked.trials} trials{describe_fits(experiment)}, "
         f"sampler {experiment.search.sampler.name}, pruner {experiment.search.pruner.name}",
         "space": "\n".join(f"{name}: {describe_parameter(p)}" for name, p in checked.space.items())
-        or ("the family's own" if experiment.search.space is None else "nothing is searched"),
+        or (DEFAULT_SPACE if experiment.search.space is None else "nothing is searched"),
         "gates": "\n".join(describe_gates(experiment)) or "none",
         "deploy": "registered only" if experiment.deploy is None else experiment.deploy.target,
     }

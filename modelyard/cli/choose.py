@@ -8,8 +8,10 @@ from typing import Any
 
 from modelyard.api import ENDED, Owner, RunRequest, SweepRequest, SweepState, SweepView
 from modelyard.client import Client
+from modelyard.contract import Document
 from modelyard.errors import InputError, ServerRefused
 from modelyard.experiment.model import Experiment
+from modelyard.experiment.space import SEARCHABLE, written
 
 NOT_FOUND = 404
 FINISHED = ENDED - {SweepState.FAILED}
@@ -112,6 +114,8 @@ def _require_same(
         whole["search"]["space"] = before.experiment["search"]["space"]
     meant = comparable(whole, before.experiment, experiment.to_request())
     changed = differences(before.experiment, meant)
+    if not own_space:
+        changed += newly_fixed(before, experiment)
     if (before.code or "").rpartition("/")[2] != (code or ""):
         changed.append("the own code that it names")
     if changed:
@@ -119,6 +123,26 @@ def _require_same(
             f"sweep {found.id} was started from another experiment; to go on with it undo "
             f"these changes, or leave out --continue to start a new one: {'; '.join(changed)}"
         )
+
+
+def newly_fixed(before: Document, experiment: Experiment) -> list[str]:
+    """Keys of ``train`` that the file fixes at the value they had, and that the sweep searches.
+
+    Args:
+        before: of the sweep, which has a default space.
+        experiment: as it was read, with the default space where that is known.
+    """
+    searched, space = before.experiment["search"]["space"], experiment.search.space
+    fixed = {name for name in written(experiment.train) if name in SEARCHABLE}
+    if searched is None:
+        fixed -= set(before.written or ())
+    else:
+        fixed &= searched.keys() - (searched if space is None else space).keys()
+    return [
+        f"train.{name}: not written before became {getattr(experiment.train, name)!r}"
+        for name in sorted(fixed)
+        if before.experiment["train"].get(name) == getattr(experiment.train, name)
+    ]
 
 
 def comparable(whole: Any, before: Any, written: Any) -> Any:

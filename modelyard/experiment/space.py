@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from math import prod
 from typing import Any
@@ -70,6 +70,19 @@ def written(section: Train | Search) -> set[str]:
         return names
     default = type(section)()
     return {name for name in names if getattr(section, name) != getattr(default, name)}
+
+
+def as_written(experiment: Experiment, keys: Collection[str] | None) -> Experiment:
+    """A whole document's experiment as it was read: written keys can be told from defaults.
+
+    Args:
+        experiment: of a whole document.
+        keys: of ``train`` that the user wrote; None where nobody noted them.
+    """
+    if keys is None:
+        return experiment
+    train = Train.model_construct(set(keys), **dict(experiment.train))
+    return experiment.model_copy(update={"train": train})
 
 
 def is_possible(parameter: Parameter, value: Scalar) -> bool:

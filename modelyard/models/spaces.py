@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from modelyard.data.card import DataCard
 from modelyard.data.tokens import LENGTH
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
-from modelyard.models.families import FAMILIES
+from modelyard.models.families import FAMILIES, choose
 from modelyard.models.family import Family
 from modelyard.models.networks import SMALLEST_IMAGE
 
@@ -57,6 +58,20 @@ def suited(family: Family, card: DataCard) -> Family:
     """The family with the default space that suits the data; one that isn't ours keeps its own."""
     found = {name: one.dimension for name, one in _found(family.name, card).items()}
     return replace(family, space={**family.space, **found})
+
+
+def why(experiment: Experiment, card: DataCard, space: Mapping[str, Parameter]) -> str:
+    """Why it is this family, and what of its search follows the data.
+
+    Args:
+        experiment: whose family may be left to the data.
+        card: of the data.
+        space: that is searched.
+    """
+    family, said = experiment.model.family, f"{experiment.model.family}, as the experiment says"
+    if family == "auto":
+        family, said = choose(card)
+    return said + reason(family, card, space)
 
 
 def reason(family: str, card: DataCard, space: Mapping[str, Parameter]) -> str:

@@ -14,6 +14,7 @@ from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import is_mounted, is_path
+from modelyard.experiment.space import written
 from modelyard.experiment.weights import is_version
 from modelyard.journal.rows import SweepRow
 from modelyard.models.family import Family
@@ -45,12 +46,20 @@ def make_sweep(core: Core, request: SweepRequest) -> SweepRow:
         store=store,
         code=None if code is None else code.uri,
         weights=weights,
+        written=_written(experiment),
     )
     tags = dict(request.tags)
     if weights is not None:
         tags |= {"weights": weights.version, "weights_digest": weights.digest}
     whole = request.model_copy(update={"experiment": document.experiment, "tags": tags})
     return core.journal.create_sweep(new_id(), whole, document)
+
+
+def _written(experiment: Experiment) -> tuple[str, ...] | None:
+    """Keys that the default space is to leave alone, where it waits for a look at the data."""
+    if experiment.search.space is not None:
+        return None
+    return tuple(sorted(written(experiment.train))) or None
 
 
 def _led_already(core: Core, flow_run: str | None) -> SweepRow | None:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from modelyard.contract import Document
 from modelyard.data.card import DataCard
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
-from modelyard.experiment.space import effective_space
+from modelyard.experiment.space import as_written, effective_space
 from modelyard.experiment.void import void_note
 from modelyard.journal.journal import Journal
-from modelyard.journal.rows import StageRow, SweepRow
+from modelyard.journal.rows import SweepRow
 from modelyard.models.families import family_named, resolve
-from modelyard.models.spaces import suited
+from modelyard.models.spaces import suited, why
 from modelyard.settings import Settings
 from modelyard.sweep.budget import busy_seconds, crowd_note, parallel_trials
 from modelyard.sweep.control import Controller
@@ -71,28 +72,32 @@ class SweepController(Controller):
 
     async def _run(self, thread: ThreadPoolExecutor) -> Finish:
         stages = await self._stages()
+        document = await self._document()
         prepared = stages["prepare"].outcome
-        study = await patiently_in(thread, lambda: self._open_study(prepared))
+        study = await patiently_in(thread, lambda: self._open_study(prepared, document))
         try:
-            work = await self._open_work(study, thread, stages)
+            work = await self._open_work(study, thread, prepared, document)
             return await self._reconcile(work, started_at=stages["sweep"].started_at)
         finally:
             thread.submit(study.close)
 
-    def _open_study(self, prepared: Mapping[str, Any]) -> SweepStudy:
+    def _open_study(self, prepared: Mapping[str, Any], document: Document) -> SweepStudy:
         return SweepStudy(
             storage=self._storage,
             name=self._sweep.id,
             experiment=self._experiment,
-            space=space_of(self._experiment, prepared),
+            space=space_of(as_written(self._experiment, document.written), prepared),
         )
 
     async def _open_work(
-        self, study: SweepStudy, thread: ThreadPoolExecutor, stages: Mapping[str, StageRow]
+        self,
+        study: SweepStudy,
+        thread: ThreadPoolExecutor,
+        prepared: Mapping[str, Any],
+        document: Document,
     ) -> TrialWork:
         experiment = self._experiment
-        document = await self._document()
-        policy = await self._policy(study)
+        policy = await self._policy(study, prepared)
         work = TrialWork(
             sweep=self._sweep,
             experiment=experiment,
@@ -102,26 +107,28 @@ class SweepController(Controller):
             policy=policy,
             resources=resources_of(experiment.resources, self._board.capacity),
             placement=placement_of(experiment),
-            inputs={"snapshot": stages["prepare"].outcome["snapshot"]},
+            inputs={"snapshot": prepared["snapshot"]},
             store=document.store,
         )
         await work.open()
         return work
 
-    async def _policy(self, study: SweepStudy) -> Policy:
-        budget, resources = self._experiment.budget, self._experiment.resources
+    async def _policy(self, study: SweepStudy, prepared: Mapping[str, Any]) -> Policy:
+        experiment = self._experiment
+        budget, resources = experiment.budget, experiment.resources
         trials = budget.trials if study.cells is None else study.cells
         capacity = self._board.capacity
         parallel = parallel_trials(
             budget.parallel, capacity, threads=self._threads, gpus=resources.gpus
         )
-        await self._announce(trials, parallel)
+        of_space = default_space_note(experiment, study.space, prepared)
+        await self._announce(trials, parallel, of_space)
         gpus = resources_of(resources, capacity).gpus
         return Policy(
             trials=trials,
             parallel=parallel,
             ahead=parallel // AHEAD_SHARE,
-            metrics=tuple(objective.metric for objective in self._experiment.objective),
+            metrics=tuple(objective.metric for objective in experiment.objective),
             overlap=gpus == 0,
             ends_at=await self._ends_at(),
             trial_seconds=None if budget.trial_hours is None else budget.trial_hours * HOUR,
@@ -138,9 +145,9 @@ class SweepController(Controller):
         here = self._board.capacity.slots is None
         return wanted.threads * (wanted.nodes if here else 1)
 
-    async def _announce(self, trials: int, parallel: int) -> None:
+    async def _announce(self, trials: int, parallel: int, of_space: str | None) -> None:
         wanted = self._experiment.budget.trials
-        notes = []
+        notes = [] if of_space is None else [of_space]
         if trials < wanted:
             notes.append(f"The grid has {trials} cells: {trials} trials run instead of {wanted}.")
         crowded = crowd_note(parallel, self._board.capacity, threads=self._threads)
@@ -174,3 +181,19 @@ def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, P
         return effective_space(experiment, None)
     card = DataCard.model_validate(prepared["card"])
     return effective_space(experiment, suited(family_named(resolve(experiment, card)), card))
+
+
+def default_space_note(
+    experiment: Experiment, space: Mapping[str, Parameter], prepared: Mapping[str, Any]
+) -> str | None:
+    """Why this family's space is searched and what of it follows the data, where the experiment
+    left both to the data; None where it names a space.
+
+    Args:
+        space: that is searched.
+        prepared: outcome of the prepare stage.
+    """
+    if experiment.search.space is not None:
+        return None
+    said = why(experiment, DataCard.model_validate(prepared["card"]), space)
+    return f"The default space is searched: {said}."

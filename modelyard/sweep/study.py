@@ -84,7 +84,7 @@ class SweepStudy:
         storage: SQLAlchemy URL of Optuna's database.
         name: the sweep's id.
         experiment: sampler, pruner, objectives, seed and budget.
-        space: what is searched, unless the study knows from an earlier start.
+        space: what is searched, unless the study knows from an earlier start; read from here.
 
     Raises:
         ModelyardError: from every call, when the database can't be read or written.
@@ -100,12 +100,12 @@ class SweepStudy:
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True
             )
             stored = self._study.get_trials(deepcopy=False)
-            self._space = kept_space(self._study, space)
+            self.space = kept_space(self._study, space)
         self._ids = [trial._trial_id for trial in stored]
         self._attributes = [dict(trial.system_attrs) for trial in stored]
         self._told = [_outcome(trial) for trial in stored]
         self._where = storage
-        self._cells = _grid(experiment, self._space)
+        self._cells = _grid(experiment, self.space)
         self._plugin = experiment.search.sampler.plugin
         self._broken: Exception | None = None
         self._mirror = optuna.create_study(
@@ -235,14 +235,14 @@ class SweepStudy:
     def _sample(self, number: int) -> None:
         if self._cells is None:
             with self._guard(f"suggest trial {number}"):
-                suggest(self._mirror.ask(), self._space)
+                suggest(self._mirror.ask(), self.space)
             return
         cell = self._cells[number]
         self._mirror.add_trial(
             create_trial(
                 state=OptunaState.RUNNING,
                 params=cell,
-                distributions={name: distribution(self._space[name]) for name in cell},
+                distributions={name: distribution(self.space[name]) for name in cell},
             )
         )
 

@@ -20,8 +20,10 @@ from modelyard.contract import PinnedVersion, Scalar, Stage, TrialResult, TrialS
 from modelyard.data.snapshot import Snapshot, open_snapshot
 from modelyard.errors import DigestMismatch, InputError
 from modelyard.experiment.model import Experiment
-from modelyard.models.families import choose, resolve
-from modelyard.models.spaces import reason
+from modelyard.experiment.search import Parameter
+from modelyard.experiment.space import is_possible
+from modelyard.models.families import family_named, resolve
+from modelyard.models.spaces import suited, why
 from modelyard.store.store import Store, join
 from modelyard.train.reporting import Reporter
 from modelyard.trial.checkpoints import Resumption
@@ -203,14 +205,20 @@ def _fit_folds(work: Work, job: FitJob) -> TrialResult:
 
 def _what(work: Work, job: FitJob, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
     """Which model it is, and why that one."""
-    card, space = job.snapshot.card, work.experiment.search.space
-    chosen = work.experiment.model.family == "auto"
-    why = choose(card)[1] if chosen else f"{job.family}, as the experiment says"
     return {
         "family": job.family,
         "parameters": dict(parameters),
-        "why": why + reason(job.family, card, space or {}),
+        "why": why(work.experiment, job.snapshot.card, _searched(work, job)),
     }
+
+
+def _searched(work: Work, job: FitJob) -> Mapping[str, Parameter]:
+    """The space of this fit's parameters. A default one that the server has filled in stands in no
+    document: of it those dimensions are known that have a value here."""
+    if (space := work.experiment.search.space) is not None:
+        return space
+    own, values = suited(family_named(job.family), job.snapshot.card).space, job.parameters
+    return {n: p for n, p in own.items() if n in values and is_possible(p, values[n])}
 
 
 def _weights(work: Work) -> Pretrained | None:

@@ -140,6 +140,20 @@ def test_a_grid_larger_than_its_cells_is_cut_and_said(folder: Path) -> None:
     assert "3 cells" in checked.notes[0]
 
 
+@pytest.mark.parametrize("family", ["auto", "mlp"])
+def test_the_space_of_data_that_only_the_server_sees_is_left_to_it(
+    family: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A named family's is sent no more than that of ``auto``, and no grid over it is counted."""
+    sets = ["data.source=s3://bucket/a.csv", f"model={family}", "search.sampler={name: grid}"]
+    sets += ["search.sampler.steps=3", "budget.trials=30"]
+    checked = load_checked(written(folder, GOOD), sets)
+    assert checked.experiment.search.space is None
+    assert (checked.trials, checked.notes) == (30, ())
+    check_command(checked.file, sets, json_output=False)
+    assert "fitted to the data once" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_a_sampler_draws_at_random_is_said(folder: Path) -> None:
     """CMA-ES can't follow choices: a note names them."""
     space = "search.space={layers: [1, 2], hidden: {int: [8, 16]}}"

@@ -175,6 +175,39 @@ def test_a_default_space_that_follows_the_data_is_no_change(wire: Wire) -> None:
         chosen(wire, go_on=True, experiment=other)
 
 
+@pytest.mark.parametrize(
+    ("space", "written", "mine", "refused"),
+    [
+        (None, None, None, True),
+        (None, ("batch_size",), None, False),
+        ({"batch_size": {"int": [4, 16]}}, None, {}, True),
+        ({"batch_size": {"int": [4, 16]}}, None, {"batch_size": {"int": [4, 8]}}, False),
+        ({"hidden": {"int": [4, 16]}}, None, {"hidden": {"int": [4, 8]}}, False),
+    ],
+    ids=["left open", "fixed before", "searched", "of trees", "not searched"],
+)
+def test_a_key_that_a_sweep_searches_cant_be_fixed_later(
+    space: Any, written: Any, mine: Any, refused: bool, wire: Wire
+) -> None:
+    """Fixed in the file since, at the value that the document has, it is named as a change."""
+    meant = {**EXPERIMENT.to_document(), "search": {"space": space}}
+    before = Document(
+        experiment=Experiment.model_validate(meant).to_document(), store="", written=written
+    )
+    document = before.model_dump(mode="json")
+    wire.answers[f"GET /v1/documents/{DOCUMENT.digest}"] = (200, document)
+    wire.answers["GET /v1/sweeps/digits"] = (200, view(SweepState.INTERRUPTED))
+    wire.answers["POST /v1/sweeps/abcdefgh/continue"] = (200, view(SweepState.RUNNING))
+    file = {"search": {"space": mine}, "train": {"batch_size": 64, "epochs": 20}}
+    fixed = Experiment.model_validate({**EXPERIMENT.to_request(), **file})
+
+    if refused:
+        with pytest.raises(InputError, match=r"changes, .*: train\.batch_size: .* became 64$"):
+            chosen(wire, go_on=True, experiment=fixed, own_space=False)
+    else:
+        assert chosen(wire, go_on=True, experiment=fixed, own_space=False).view.id == "abcdefgh"
+
+
 def test_a_key_that_an_older_server_lacks_counts_where_it_is_written(wire: Wire) -> None:
     """Left out, it is no difference to --continue; written, it is one."""
     older = EXPERIMENT.to_document()

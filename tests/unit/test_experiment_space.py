@@ -22,6 +22,7 @@ from modelyard.experiment.model import Experiment
 from modelyard.experiment.rules.search import drawn_at_random
 from modelyard.experiment.search import Parameter
 from modelyard.experiment.space import (
+    as_written,
     cells,
     effective_space,
     grid_cells,
@@ -64,6 +65,15 @@ def test_a_whole_document_fixes_only_what_differs_from_defaults() -> None:
     assert effective_space(Experiment.model_validate(document), MLP) == OWN
     document["train"]["learning_rate"] = 0.5
     assert effective_space(Experiment.model_validate(document), MLP).keys() == {"layers"}
+
+
+def test_keys_that_were_noted_are_fixed_at_their_default_too() -> None:
+    """A whole document with the keys that its file had is as it was read."""
+    document = Experiment.model_validate(experiment().to_document())
+    again = as_written(document, ("learning_rate",))
+    assert effective_space(again, MLP).keys() == {"layers"}
+    assert again == document
+    assert effective_space(as_written(document, None), MLP) == OWN
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,23 @@ def test_what_is_left_out_is_filled_in(tmp_path: Path) -> None:
     served(tmp_path, scenario)
 
 
+def test_written_keys_are_told_from_defaults(tmp_path: Path) -> None:
+    """Those of ``train`` are kept with a sweep whose space is yet to be filled in, at whatever
+    value; a space of the file's own asks for none."""
+    fixed = {"train": {"batch_size": 64, "dropout": 0.3}}
+    written = {"name": "iris", "data": {"source": "sklearn:iris"}, "model": "mlp", **fixed}
+    space = {"search": {"space": {"layers": [1, 2]}}}
+
+    async def scenario(http: httpx.AsyncClient, core: Core, _: PrefectWire) -> None:
+        for more, keys in (({}, ("batch_size", "dropout")), (space, None)):
+            made = await post(http, "/v1/runs", {"experiment": {**written, **more}})
+            document = core.journal.document(made.document)
+            assert document is not None
+            assert document.written == keys
+
+    served(tmp_path, scenario)
+
+
 def test_mistakes_are_told_and_nothing_is_made(tmp_path: Path) -> None:
     """A run's experiment is checked as a sweep's is."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from modelyard.trial.termination import Termination
 
 SWEEP = "abcdefgh"
 DEADLINE_SECONDS = 60.0
+CARD = DataCard(kind="image", task="classification", rows=10, target="digit", shape=(8, 8, 1))
 Script = Callable[["Program"], Evidence | None]
 """Plays one launch: posts through the program, and says how it ends; None goes on running."""
 
@@ -175,7 +176,9 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, **document: Any) -> Iterator[House]:
+def house(
+    folder: Path, *, written: tuple[str, ...] | None = None, **document: Any
+) -> Iterator[House]:
     given = Experiment.model_validate(
         {
             "name": "s",
@@ -190,10 +193,11 @@ def house(folder: Path, **document: Any) -> Iterator[House]:
     journal = Journal.open(url, lease_seconds=10)
     journal.acquire("http://127.0.0.1:1")
     request = SweepRequest(experiment=given.to_document())
-    shared = Document(experiment=given.to_document(), store="file:///store")
+    shared = Document(experiment=given.to_document(), store="file:///store", written=written)
     journal.create_sweep(SWEEP, request, shared)
     prepared = journal.begin_stage(SWEEP, "prepare")
-    snapshot = {"outcome": {"snapshot": "file:///snap"}, "state": StageState.COMPLETE}
+    outcome = {"snapshot": "file:///snap", "card": CARD.model_dump(mode="json")}
+    snapshot = {"outcome": outcome, "state": StageState.COMPLETE}
     journal.end_stage(prepared.__class__(**{**prepared.__dict__, **snapshot}))
     journal.begin_stage(SWEEP, "sweep")
     yield House(folder=folder, experiment=given, journal=journal)
@@ -622,8 +626,27 @@ def test_without_a_space_the_familys_own_is_searched_but_for_what_is_fixed() -> 
             "train": {"learning_rate": 0.01},
         }
     )
-    card = DataCard(kind="image", task="classification", rows=10, target="digit", shape=(8, 8, 1))
     document = Experiment.model_validate(experiment.to_document())
-    searched = space_of(document, {"card": card.model_dump(mode="json")})
+    searched = space_of(document, {"card": CARD.model_dump(mode="json")})
     suits = {*FAMILIES["mlp"].space, "batch_size"}  # as there are few rows
     assert searched.keys() == suits - {"layers", "learning_rate"}
+
+
+@pytest.mark.parametrize("written", [None, ("learning_rate",)])
+def test_a_default_space_follows_the_data_over_restarts(
+    written: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    """The server fills in a named family's space too, says so once, and leaves alone what was
+    written, be it at its default."""
+    searching = {"sampler": "random", "pruner": "none"}
+    with house(tmp_path, written=written, model="mlp", search=searching) as of:
+        with suppress(Crash):
+            run(of, boundary=Boundaries(4))
+        assert run(of)[0].outcome is Outcome.COMPLETE
+
+        names = {name for row in of.journal.trials(SWEEP) for name in row.parameters}
+        assert names == {*FAMILIES["mlp"].space, "batch_size"} - set(written or ())
+        sizes = {row.parameters["batch_size"] for row in of.journal.trials(SWEEP)}
+        assert sizes <= {4, 8, 12, 16}
+        said = "mlp, as the experiment says; batches of 4 to 16, as there are 10 examples"
+        assert of.journal.sweep(SWEEP).notes == (f"The default space is searched: {said}.",)

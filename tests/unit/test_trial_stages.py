@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from modelyard.contract import LaunchKey, Stage, TrialResult, TrialSpec
+from modelyard.contract import LaunchKey, Scalar, Stage, TrialResult, TrialSpec
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import load
 from modelyard.store.folder import FolderStore
@@ -18,7 +20,14 @@ from tests.support.fitting import Recorder
 CSV = "a,b,y\n" + "".join(f"{i % 17},{i % 5},{'pq'[(i % 17) > 8]}\n" for i in range(120))
 
 
-def stage(folder: Path, stage: Stage, report: Recorder, snapshot: str = "", **data: Any) -> Any:
+def stage(
+    folder: Path,
+    stage: Stage,
+    report: Recorder,
+    snapshot: str = "",
+    parameters: Mapping[str, Scalar] = MappingProxyType({}),
+    **data: Any,
+) -> Any:
     """One launch's work, on a table of 120 rows and with a small forest."""
     (folder / "a.csv").write_text(CSV)
     experiment = Experiment.model_validate(
@@ -35,7 +44,13 @@ def stage(folder: Path, stage: Stage, report: Recorder, snapshot: str = "", **da
     base = (folder / "artifacts").as_uri()
     return do_stage(
         Work(
-            spec=TrialSpec(key=key, stage=stage, document="d", inputs={"snapshot": snapshot}),
+            spec=TrialSpec(
+                key=key,
+                stage=stage,
+                document="d",
+                inputs={"snapshot": snapshot},
+                parameters=dict(parameters),
+            ),
             experiment=experiment,
             store=FolderStore(),
             store_base=base,
@@ -91,3 +106,18 @@ def test_the_winner_of_a_sample_is_fitted_on_everything(tmp_path: Path) -> None:
 
     assert whole.rsplit("/", 1)[-1] == uri.rsplit("/", 1)[-1]
     assert trial.metrics != plain.metrics == train.metrics
+
+
+def test_a_trial_says_what_of_a_default_space_follows_the_data(tmp_path: Path) -> None:
+    """Of a space that the server filled in, which no document holds, but not of what was fixed."""
+    uri = stage(tmp_path, Stage.PREPARE, Recorder()).outcome["snapshot"]
+
+    def why(name: str, **parameters: Scalar) -> str:
+        (tmp_path / name).mkdir()
+        found = stage(tmp_path / name, Stage.TRIAL, Recorder(), uri, parameters)
+        return str(found.outcome["why"])
+
+    said = "random-forest, as the experiment says"
+    leaves = "; leaves of at least 1 to 8 rows, for 120 rows"
+    assert why("searched", min_samples_leaf=2) == said + leaves
+    assert why("fixed", max_features=0.5) == said
