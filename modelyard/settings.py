@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     )
     lease_seconds: float = Field(10.0, gt=0, description="Age at which a server's lease is void.")
     owner_seconds: float = Field(
-        3.0, gt=0, description="Silence after which the run that owns a sweep counts as gone."
+        3.0,
+        gt=0,
+        description="Silence after which a run that owns a sweep counts as gone if its process is.",
     )
     hung_training_seconds: float = Field(
         120.0, gt=0, description="Longest silence of a trial that is training."

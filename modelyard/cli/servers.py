@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelyard.cli import programs
 from modelyard.cli.programs import HOST, Program
 from modelyard.errors import ModelyardError, ServerUnreachable
 from modelyard.local import services
-from modelyard.local.ports import answers, free_port
+from modelyard.local.ports import free_port
 from modelyard.local.services import Service
 from modelyard.settings import Paths, Settings
 
@@ -23,8 +24,9 @@ LINE_LENGTH = 400
 """Characters of each that are shown; the log itself is named."""
 
 
-PORT_TRIES = 3
-"""Starts of a server that finds its port taken by somebody who was quicker."""
+PORT_TRIES = 10
+"""Starts of a server that finds its port taken by somebody who was quicker: more than homes that
+start at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,8 @@ def _ready(
             services.wait_ready(url, settings.start_seconds, service=service)
             break
         except ServerUnreachable as error:
-            if left and not services.alive(service) and answers(url):
+            # Whoever has the port may not answer yet, or nothing that we would understand.
+            if left and not services.alive(service) and not _is_free(service):
                 attached = _begin(program, settings, run, say)
                 continue
             raise ModelyardError(
@@ -131,6 +134,11 @@ def _ready(
                 f"{log_tail(program.name, settings.paths)}"
             ) from error
     return attached
+
+
+def _is_free(service: Service) -> bool:
+    port = urlsplit(service.address).port
+    return free_port(port, HOST) == port
 
 
 def log_tail(name: str, paths: Paths, lines: int = TAIL_LINES) -> str:

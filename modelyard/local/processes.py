@@ -81,11 +81,12 @@ def end(
 def _wait(members: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Those that still live after at most ``seconds``."""
     deadline = time.monotonic() + seconds
-    left = [process for process in members if not _gone(process)]
-    while left and time.monotonic() < deadline:
+    while True:
+        late = time.monotonic() >= deadline  # asked first: this process may have stood still
+        members = [process for process in members if not _gone(process)]
+        if late or not members:
+            return members
         time.sleep(0.01)
-        left = [process for process in left if not _gone(process)]
-    return left
 
 
 def _gone(process: psutil.Process) -> bool:

@@ -24,6 +24,10 @@ SLEPT_SECONDS = 2.0
 """A tick that comes later than this means that the machine or this process slept: so did the
 owners, and their silence says nothing yet."""
 
+STILL_SECONDS = 60.0
+"""Silence after which an owner counts as gone although its process lives: one that was suspended,
+or hangs. A machine that is short of memory may let it stand still for a while."""
+
 WIND_DOWN_SECONDS = 4.0
 """Longest that trials may take to stop before the run's services are ended all the same."""
 
@@ -35,7 +39,7 @@ class OwnerWatch:
         journal: has the owners' last signs of life.
         supervisor: carries the interruption out.
         paths: of the home, for its services.
-        seconds: silence after which an owner counts as gone.
+        seconds: silence after which an owner whose process is gone counts as such.
         run: the run that started this server, None for one that stays.
         shutdown: ends this server.
     """
@@ -70,7 +74,8 @@ class OwnerWatch:
             self._heard_since = now
         self._ticked = now
         lapsed = await asyncio.to_thread(self._journal.lapsed, self._seconds)
-        gone = [row for row in lapsed if self._gone(row)]
+        still = await self._still() if lapsed else frozenset()
+        gone = [row for row in lapsed if not alive(row.owner) or row.id in still]
         await asyncio.gather(*(self._interrupt(row) for row in gone))
         for run in {row.owner.run for row in gone if row.owner is not None}:
             await self._end_services(run)
@@ -80,17 +85,17 @@ class OwnerWatch:
         row = await asyncio.to_thread(self._journal.sweep, sweep)
         if row.owner is None:
             return False
-        silent = await asyncio.to_thread(self._journal.lapsed, self._seconds)
-        heard = row.id not in {one.id for one in silent}
-        return not alive(row.owner) or (not heard and self._gone(row))
+        return not alive(row.owner) or row.id in await self._still()
 
-    def _gone(self, row: SweepRow) -> bool:
-        """Whether silence means that the owner of a lapsed sweep is gone.
+    async def _still(self) -> frozenset[str]:
+        """Sweeps whose owner has been silent for too long even for one that lives.
 
         After a start nobody could renew for a while: owners that live get their time again.
         """
-        fresh = time.monotonic() - self._heard_since < self._seconds
-        return not (fresh and alive(row.owner))
+        if time.monotonic() - self._heard_since < STILL_SECONDS:
+            return frozenset()
+        silent = await asyncio.to_thread(self._journal.lapsed, STILL_SECONDS)
+        return frozenset(row.id for row in silent)
 
     async def _interrupt(self, row: SweepRow) -> None:
         process = "?" if row.owner is None else row.owner.process

@@ -31,7 +31,7 @@ from tests.support.intake import Intake
 
 T = TypeVar("T")
 
-DEADLINE = 90.0
+DEADLINE = 300.0
 ENDED = (JobPhase.SUCCEEDED, JobPhase.FAILED)
 ROOMY = Resources(memory_bytes=2 * 1024**3)
 
@@ -72,17 +72,19 @@ class Bench:
         inputs: dict[str, str] | None = None,
         resume: str | None = None,
         data: dict[str, Any] | None = None,
+        model: str = "mlp",
+        code: str | None = None,
     ) -> LaunchRequest:
         """A launch of a small network on the iris table, under a key of its own."""
         experiment = Experiment.model_validate(
             {
                 "name": "iris",
                 "data": {"source": "sklearn:iris", **(data or {})},
-                "model": "mlp",
+                "model": model,
                 "train": {"epochs": epochs, "optimizer": "sgd"},
             }
         )
-        whole = Document(experiment=experiment.to_document(), store=self.store)
+        whole = Document(experiment=experiment.to_document(), store=self.store, code=code)
         key = LaunchKey(sweep="contract", task=str(next(self.numbers)), number=1)
         spec = TrialSpec(
             key=key,
@@ -137,9 +139,8 @@ class Bench:
         self.run(asyncio.to_thread(self.intake.wait_for, there, seconds))
 
     def told(self, key: LaunchKey, kind: str) -> list[Any]:
-        """The launch's events of a kind, without waiting."""
-        batches = self.intake.batches[str(key)]
-        return [e.body for batch in batches for e in batch.events if e.body.kind == kind]
+        """The launch's events of a kind so far, each once however often it was sent."""
+        return list(self.intake.bodies(key, kind))
 
 
 def has_ended(job: Job) -> bool:

@@ -390,10 +390,12 @@ class JournalSuite:
         for task in range(4):
             journal.commit_launches([spec(key(str(task)))])
 
-        def post(number: int) -> list[int | Exception]:
-            of = key(str(number % 4))
-            return journal.append([(of, batch(Log(lines=("x",)), start=number // 4 + 1))])
+        def post(task: int) -> list[int | Exception]:
+            line = Log(lines=("x",))
+            batches = [(key(str(task)), batch(line, start=first)) for first in range(1, 11)]
+            return [answer for one in batches for answer in journal.append([one])]
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(post, range(40)))
+            answers = list(pool.map(post, range(4)))
+        assert answers == [list(range(1, 11))] * 4
         assert len(journal.events(0)) == 40

@@ -134,7 +134,7 @@ class StoreContract:
         uri, barrier = join(base, "data", "d1"), Barrier(8)
 
         def commit(_: int) -> str:
-            barrier.wait(timeout=30)
+            barrier.wait(timeout=120)
             return store.commit(source, uri)
 
         with ThreadPoolExecutor(8) as pool:

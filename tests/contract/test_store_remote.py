@@ -64,7 +64,7 @@ class TestRemoteStore(StoreContract):
                 base=BASE,
                 cache=tmp_path / "shared",
                 scratch=self.copies,
-                patience_seconds=5.0,
+                patience_seconds=120.0,
             )
             yield store
             store.close()

@@ -26,10 +26,10 @@ from modelyard.experiment.load import experiment_from
 from modelyard.journal.journal import Journal
 from modelyard.journal.postgres import SCHEMA, SHARED_SCHEMA
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.local.services import Service
 from modelyard.settings import Settings
 from modelyard.sweep.study_storage import add_trials, open_storage
+from tests.support.ports import reserved_port
 from tests.support.postgres import PASSWORD, Postgres, postgres
 
 __all__ = ["postgres"]
@@ -59,7 +59,7 @@ def home(tmp_path: Path, postgres: Postgres) -> Iterator[Opener]:
 def start(settings: Settings) -> Service:
     """A server of this home; answers when this returns."""
     assert settings.database is not None
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://127.0.0.1:{reserved_port()}"
     service = services.start(
         "server",
         [sys.executable, "-P", "-m", "modelyard.server", "--port", address.rpartition(":")[2]],

@@ -380,7 +380,7 @@ def test_what_mlflow_refuses_of_a_trial_takes_nothing_else_with_it(
 ) -> None:
     """A parameter, a metric and a tag that it never takes are named; all others are written and
     the run is ended."""
-    sweep = Sweep(journal, "aaaaaab1")
+    sweep = Sweep(journal, "aaaaaab3")
 
     def log_batch(client: Any, run: str, metrics: Any, params: Any, tags: Any) -> None:
         if any(tag.value == "too long" for tag in tags):
@@ -441,10 +441,10 @@ def test_while_mlflow_is_away_nothing_is_lost_and_it_is_said_once(
     recorder = Recorder(journal, away)
     recorder.start()
     for _ in range(2):
-        assert away.asked.acquire(timeout=30)
+        assert away.asked.acquire(timeout=120)
     assert journal.get_cursor(READER) == 0
     away.back.set()
-    recorder.stop(timeout_seconds=30)
+    recorder.stop(timeout_seconds=120)
     run = str(journal.trials(sweep.id)[0].run)
     assert curve(tracking, run) == [(1, 0.1), (2, 0.2)]
     said = [r.getMessage() for r in caplog.records if r.name == "modelyard.registry.recorder"]

@@ -24,9 +24,9 @@ from modelyard.api import StageState, SweepState, SweepView
 from modelyard.client import Client
 from modelyard.errors import ModelyardError
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.settings import Paths, Settings
 from tests.support.home import DEADLINE_SECONDS, eventually
+from tests.support.ports import reserved_port
 from tests.support.prefect_wire import PrefectWire
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -137,7 +137,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found = Cluster(
         paths=Paths(folder / "home"),
         laptop=folder / "laptop",
-        address=f"http://127.0.0.1:{free_port()}",
+        address=f"http://127.0.0.1:{reserved_port()}",
         prefect_address="",
         prefect=PrefectWire(),
     )

@@ -20,9 +20,9 @@ from modelyard.client import Client
 from modelyard.errors import ServerRefused, ServerUnreachable
 from modelyard.experiment.load import experiment_from
 from modelyard.local import processes, services
-from modelyard.local.ports import free_port
 from modelyard.local.services import Service
 from modelyard.settings import Settings
+from tests.support.ports import reserved_port
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 def start(settings: Settings, *, run: str | None = None, ready: bool = True) -> Service:
     """A server of this home; answers when this returns."""
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://127.0.0.1:{reserved_port()}"
     port = address.rpartition(":")[2]
     service = services.start(
         "server",

@@ -21,9 +21,9 @@ import pytest
 from modelyard.deploy.local import deploy, servings
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 from tests.support.packed import table_model
+from tests.support.ports import reserved_port
 
 pytestmark = pytest.mark.integration
 
@@ -145,7 +145,7 @@ def test_sigterm_lets_a_request_in_flight_finish_and_ends_with_0(
     model: Path, tmp_path: Path
 ) -> None:
     """A body that is still under way when the signal comes is answered."""
-    port = free_port()
+    port = reserved_port()
     log = tmp_path / "log"
     with log.open("w") as out:
         process = subprocess.Popen(argv(model, port), stdout=out, stderr=out)
@@ -170,7 +170,9 @@ def test_sigterm_lets_a_request_in_flight_finish_and_ends_with_0(
 
 def test_a_folder_that_is_no_model_ends_with_1(tmp_path: Path) -> None:
     """The message names the folder and what is missing in it."""
-    done = subprocess.run(argv(tmp_path, free_port()), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv(tmp_path, reserved_port()), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "model.json" in done.stderr
     assert "Traceback" not in done.stderr

@@ -111,7 +111,7 @@ def remote(server: Served, launch: LaunchKey, tmp_path: Path) -> Iterator[Remote
             base=BASE,
             cache=tmp_path / "shared",
             scratch=tmp_path / "own",
-            patience_seconds=20.0,
+            patience_seconds=120.0,
         )
         yield store
         store.close()
@@ -200,7 +200,7 @@ def test_a_killed_commit_leaves_nothing_to_read(proxy: FaultProxy, tmp_path: Pat
     )
     process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "s", source, uri])
     try:
-        assert proxy.held.wait(60)
+        assert proxy.held.wait(300)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -17,6 +17,7 @@ from modelyard.health.numbers import read
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from tests.contract.executor_suite import Bench, has_ended
+from tests.support.held import FAMILY, Held
 from tests.support.local_bench import local_bench
 
 pytestmark = pytest.mark.integration
@@ -124,15 +125,24 @@ def test_a_champion_that_can_t_be_read_stops_nothing(bench: Bench, snapshot: str
     assert gone in result.outcome["champion_error"]
 
 
-def test_a_killed_trial_goes_on_bit_for_bit(bench: Bench, snapshot: str) -> None:
+def test_a_killed_trial_goes_on_bit_for_bit(bench: Bench, snapshot: str, tmp_path: Path) -> None:
     """kill -9, next launch: it resumes, and its numbers are those of a fit never interrupted."""
-    epochs = 40
-    whole = bench.request(Stage.TRIAL, epochs=epochs, inputs={"snapshot": snapshot})
+    epochs, held = 40, Held(tmp_path / "code")
+    rest: dict[str, Any] = {
+        "epochs": epochs,
+        "inputs": {"snapshot": snapshot},
+        "model": FAMILY,
+        "code": held.commit(bench.store),
+    }
+    held.let_go()
+    whole = bench.request(Stage.TRIAL, **rest)
     expected = result_of(bench, whole)
-    first = bench.request(Stage.TRIAL, epochs=epochs, inputs={"snapshot": snapshot})
+    held.hold()
+    first = bench.request(Stage.TRIAL, **rest)
     key = launched(bench, first, until="checkpoint")
     os.kill(bench.told(key, "started")[0].process, signal.SIGKILL)
     end_of(bench, key)
+    held.let_go()
     next_launch = second(bench, first)
     result = result_of(bench, next_launch)
 
@@ -144,20 +154,28 @@ def test_a_killed_trial_goes_on_bit_for_bit(bench: Bench, snapshot: str) -> None
     assert numbers(bench, next_launch.spec.key)[epochs] == numbers(bench, whole.spec.key)[epochs]
 
 
-def test_a_killed_trial_keeps_the_repeats_it_had_finished(bench: Bench, snapshot: str) -> None:
+def test_a_killed_trial_keeps_the_repeats_it_had_finished(
+    bench: Bench, snapshot: str, tmp_path: Path
+) -> None:
     """kill -9 behind the first of three: the next launch fits the other two, to equal numbers."""
-    epochs = 15
+    epochs, held = 15, Held(tmp_path / "code")
     rest: dict[str, Any] = {
         "epochs": epochs,
         "inputs": {"snapshot": snapshot},
         "data": {"repeats": 3},
+        "model": FAMILY,
+        "code": held.commit(bench.store),
     }
+    held.let_go()
     whole = bench.request(Stage.TRIAL, **rest)
     expected = result_of(bench, whole)
+    held.hold()
+    held.let_one_go()
     first = bench.request(Stage.TRIAL, **rest)
     key = launched(bench, first, until="metrics")
     os.kill(bench.told(key, "started")[0].process, signal.SIGKILL)
     end_of(bench, key)
+    held.let_go()
     next_launch = second(bench, first)
     result = result_of(bench, next_launch)
 

@@ -28,12 +28,12 @@ from modelyard.contract import (
     Variable,
 )
 from modelyard.data.snapshot import open_snapshot
-from modelyard.local.ports import free_port
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
 from modelyard.train.fit import fit
 from tests.support.fitting import Recorder, job, table
 from tests.support.intake import Intake, running_intake
+from tests.support.ports import reserved_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -171,7 +171,7 @@ def test_a_launch_that_waits_for_another_node_can_be_stopped(
     intake: Intake, tmp_path: Path
 ) -> None:
     """At once: there is nothing to save."""
-    port, patience = free_port(), timedelta(seconds=DEADLINE)
+    port, patience = reserved_port(), timedelta(seconds=DEADLINE)
     node = {"JOB_COMPLETION_INDEX": "0", "MASTER_PORT": str(port), "MASTER_ADDR": "127.0.0.1"}
     with launched(intake, tmp_path, 5, environment=node) as process:
         # There once the first node waits for the second.

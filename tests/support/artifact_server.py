@@ -17,7 +17,7 @@ from modelyard.server.web import Web, listen, local_address
 from modelyard.settings import Settings
 from tests.unit.serverkit import open_journal
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
 class Served:

@@ -53,7 +53,7 @@ def proxied(endpoint: str) -> Iterator[FaultProxy]:
                 return
             if fault == "hold":
                 proxy.held.set()
-                proxy.released.wait(60)
+                proxy.released.wait(300)
             status, headers, content = self.passed_on(body)
             if fault == "flip" and content:
                 content = content[:-1] + bytes([content[-1] ^ 1])

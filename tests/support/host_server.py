@@ -21,12 +21,12 @@ from pydantic import SecretStr
 
 from modelyard.client import REMOTE_PATIENCE_SECONDS, Client
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 from tests.support import minio
 from tests.support.cluster import host_address, namespace, needed
 from tests.support.installation import kubectl
 from tests.support.mlflow_store import mlflow_server
+from tests.support.ports import reserved_port
 
 ACCOUNT, BARE = "modelyard", "bare"
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def host_server(folder: Path, database: str, **kubernetes: object) -> Iterator[H
     ):
         token, bare = _accounts(room)
         kubeconfig = _kubeconfig(folder / "kubeconfig", room, token)
-        address, key = f"http://{host}:{free_port()}", secrets.token_hex(16)
+        address, key = f"http://{host}:{reserved_port(host)}", secrets.token_hex(16)
         changes = folder / "changes"
         wanted = {"namespace": room, "image": image, **kubernetes}
         environment = {

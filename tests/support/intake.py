@@ -47,7 +47,7 @@ class Intake:
         """The bodies of one kind of event."""
         return [e.body for e in self.events(key) if e.body.kind == kind]
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 300.0) -> None:
         """Wait until the condition holds; it is looked at after each batch."""
         with self._changed:
             if not self._changed.wait_for(condition, seconds):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,8 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ports import reserved_port
+
 ELSEWHERE = Path("/var/lib/modelyard-cluster/bin/minio")
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def running(folder: Path, port: int | None = None, host: str = "127.0.0.1") -> I
     """MinIO with its data in a folder, listening on an address of this machine, until the block
     ends."""
     binary = program()
-    port = port or _free_port()
+    port = port or reserved_port(host)
     key, secret = f"test{secrets.token_hex(6)}", secrets.token_hex(16)
     minio = Minio(
         endpoint=f"http://{host}:{port}", access_key=key, secret_key=secret, folder=folder
@@ -114,9 +115,3 @@ def _await(minio: Minio, process: subprocess.Popen[bytes], log: Path) -> None:
             pass
         time.sleep(0.05)  # the port isn't open yet, and nothing tells when
     raise RuntimeError(f"MinIO didn't start: {log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.registry.tracking import Tracking
+from tests.support.ports import reserved_port
 
 START_SECONDS = 180.0
 
@@ -33,7 +33,7 @@ def mlflow_server(folder: Path, store: str | None = None) -> Iterator[str]:
         store: URI of a store that is migrated already.
     """
     folder.mkdir(exist_ok=True)
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://127.0.0.1:{reserved_port()}"
     port = address.rpartition(":")[2]
     environment = {
         **os.environ,

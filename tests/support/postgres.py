@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import psycopg2
 import pytest
 
 from modelyard.journal.migrate import migrate
+from tests.support.ports import reserved_port
 
 PASSWORD = "only-the-tests-know"
 """Of the database's user; no log and no error may hold it."""
@@ -40,9 +40,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
         self._folder = folder
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = reserved_port()
 
     def start(self) -> None:
         """Make the cluster and start it; answers when this returns."""
@@ -138,7 +136,7 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # a pipe would be held open by the server
             stderr=subprocess.DEVNULL,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         log = self._folder / "log"

@@ -229,8 +229,8 @@ def test_the_owner_is_renewed_until_it_is_refused(wire: Wire) -> None:
 
     Renewal(wire.address, "abcdefgh", OWNER, lost.put)
 
-    assert "owned by process 7" in str(lost.get(timeout=10))
-    assert wire.asked.get(timeout=10)[1] == {"owner": OWNER.model_dump()}
+    assert "owned by process 7" in str(lost.get(timeout=120))
+    assert wire.asked.get(timeout=120)[1] == {"owner": OWNER.model_dump()}
 
 
 def test_this_process_is_named_by_pid_and_start() -> None:

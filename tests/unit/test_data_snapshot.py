@@ -119,7 +119,7 @@ def test_concurrent_prepares(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
 
     def one(_: int) -> Prepared:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         return prepare(
             Data(source="a.csv", target="y"),
             seed=7,

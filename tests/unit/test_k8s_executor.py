@@ -40,7 +40,7 @@ def play(story: Story, slept: list[float] | None = None) -> None:
     """Run a story over a wire of its own, not for ever."""
 
     async def whole() -> None:
-        async with asyncio.timeout(20), kube_wire(slept) as (wire, executor):
+        async with asyncio.timeout(120), kube_wire(slept) as (wire, executor):
             await story(wire, executor)
 
     asyncio.run(whole())

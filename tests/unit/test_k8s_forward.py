@@ -23,7 +23,7 @@ READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 SERVICE = {"spec": {"selector": {"app": "yard"}, "ports": [{"port": PORT}]}}
 POD = {"metadata": {"name": "yard-0"}, "spec": {"containers": [{"name": "yard"}]}, "status": READY}
 FIRST_FRAME = PORT.to_bytes(2, "little")
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 async def service(_: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ import pytest
 
 from modelyard.errors import InputError
 from modelyard.serve.sockets import bind, listeners, steer_here
+from tests.support.ports import reserved_port
 
 HOST = "127.0.0.1"
 
@@ -18,14 +19,8 @@ HOST = "127.0.0.1"
 @pytest.fixture
 def held() -> Iterator[socket.socket]:
     """A socket as a model server holds it before its model is loaded: bound, not listening."""
-    with bind(HOST, _free()) as bound:
+    with bind(HOST, reserved_port()) as bound:
         yield bound
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def port_of(bound: socket.socket) -> int:
@@ -75,7 +70,7 @@ def test_the_newest_listener_gets_all_new_connections(held: socket.socket) -> No
         newest.accept()[0].close()
 
 
-def test_a_port_in_time_wait_is_free() -> None:
+def test_a_port_in_time_wait_isreserved_port() -> None:
     """A server can be started again at once on the port where a stranger's connections ended."""
     with socket.create_server((HOST, 0)) as server:
         port = port_of(server)
@@ -90,4 +85,4 @@ def test_a_port_in_time_wait_is_free() -> None:
 def test_an_address_that_is_not_ours_is_refused() -> None:
     """The message names the address."""
     with pytest.raises(InputError, match=r"on 192\.0\.2\.1 can't be bound"):
-        bind("192.0.2.1", _free())
+        bind("192.0.2.1", reserved_port())

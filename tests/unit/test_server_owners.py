@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from modelyard.api import Owner, SweepState
 from modelyard.local import services
+from modelyard.server import owners
 from modelyard.server.changes import Changes
-from modelyard.server.owners import OwnerWatch
+from modelyard.server.owners import STILL_SECONDS, OwnerWatch
 from modelyard.server.supervisor import Supervisor
 from modelyard.settings import Paths
 from tests.unit.serverkit import (
@@ -24,6 +26,11 @@ from tests.unit.serverkit import (
     open_journal,
     until,
 )
+
+SILENCE_SECONDS = 300.0
+"""Far more than a test takes, which has no silence of its own: clocks are moved instead."""
+
+LATE_SECONDS = SILENCE_SECONDS + 1
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -43,7 +50,7 @@ class Bench:
             self.journal,
             self.supervisor,
             paths=self.paths,
-            seconds=3.0,
+            seconds=SILENCE_SECONDS,
             run=run,
             shutdown=self.shutdowns.append,
         )
@@ -79,7 +86,7 @@ def test_silence_interrupts(tmp_path: Path) -> None:
         await bench.watch.look()
         before = bench.journal.sweep(sweep.id)
 
-        move_owner_clock(tmp_path, 4.0)
+        move_owner_clock(tmp_path, LATE_SECONDS)
         await bench.watch.look()
 
         after = bench.journal.sweep(sweep.id)
@@ -95,12 +102,36 @@ def test_a_living_owner_has_its_time_again_after_a_start(tmp_path: Path) -> None
 
     async def scenario(bench: Bench) -> None:
         sweep = add_sweep(bench.journal, owner=living())
-        move_owner_clock(tmp_path, 60.0)
+        move_owner_clock(tmp_path, LATE_SECONDS)
 
         await bench.watch.look()
 
         assert bench.journal.sweep(sweep.id).state is SweepState.RUNNING
         assert not await bench.watch.lapsed(sweep.id)
+
+    scene(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("silent", "state"),
+    [(LATE_SECONDS, SweepState.RUNNING), (LATE_SECONDS + STILL_SECONDS, SweepState.INTERRUPTED)],
+)
+def test_a_living_owner_that_stands_still_is_given_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: float, state: SweepState
+) -> None:
+    """A machine that is busy may stop it for a while; one that hangs is gone in the end."""
+    monkeypatch.setattr(owners, "STILL_SECONDS", LATE_SECONDS + STILL_SECONDS / 2)
+
+    async def scenario(bench: Bench) -> None:
+        bench.watch._heard_since -= silent  # the server has listened for as long
+        sweep = add_sweep(bench.journal, owner=living())
+        move_owner_clock(tmp_path, silent)
+
+        lapsed = await bench.watch.lapsed(sweep.id)
+        await bench.watch.look()
+
+        assert bench.journal.sweep(sweep.id).state is state
+        assert lapsed is (state is SweepState.INTERRUPTED)
 
     scene(tmp_path, scenario)
 
@@ -125,7 +156,7 @@ def test_services_of_the_run_end_with_it(tmp_path: Path) -> None:
         add_sweep(bench.journal, owner=GONE)
         own, other = bench.service("model-a", GONE.run), bench.service("prefect", "r9")
         server = bench.service("server", GONE.run)
-        move_owner_clock(tmp_path, 4.0)
+        move_owner_clock(tmp_path, LATE_SECONDS)
 
         await bench.watch.look()
 
@@ -141,7 +172,7 @@ def test_a_server_that_others_use_stays(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         add_sweep(bench.journal, owner=GONE)
         add_sweep(bench.journal, "bbbbbbbb", owner=living("r2"))
-        move_owner_clock(tmp_path, 4.0)
+        move_owner_clock(tmp_path, LATE_SECONDS)
 
         await bench.watch.look()
 
@@ -156,7 +187,7 @@ def test_a_server_that_was_up_before_stays(tmp_path: Path) -> None:
 
     async def scenario(bench: Bench) -> None:
         add_sweep(bench.journal, owner=GONE)
-        move_owner_clock(tmp_path, 4.0)
+        move_owner_clock(tmp_path, LATE_SECONDS)
 
         await bench.watch.look()
 

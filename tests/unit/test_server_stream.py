@@ -13,7 +13,7 @@ from modelyard.contract import Log
 from modelyard.server.changes import Changes
 from modelyard.server.live import LiveJournal
 from modelyard.server.stream import END, HEARTBEAT, Stream
-from tests.unit.serverkit import add_launch, add_sweep, batch, open_journal, step
+from tests.unit.serverkit import DEADLINE_SECONDS, add_launch, add_sweep, batch, open_journal, step
 
 
 class Bench:
@@ -29,7 +29,7 @@ def scene(folder: Path, scenario: Callable[[Bench], Awaitable[None]]) -> None:
     async def run() -> None:
         bench = Bench(folder)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 await scenario(bench)
         finally:
             bench.stream.close()

@@ -15,7 +15,7 @@ from modelyard.server.changes import Changes
 from modelyard.server.live import LiveJournal
 from modelyard.server.stages import StageFailed
 from modelyard.server.supervisor import Conflict, Supervisor
-from tests.unit.serverkit import ToldRunner, add_sweep, open_journal, until
+from tests.unit.serverkit import DEADLINE_SECONDS, ToldRunner, add_sweep, open_journal, until
 
 OWNER = Owner(run="r1", process=4242, started=1.0)
 DONE = {"sentence": "it answers"}
@@ -38,7 +38,7 @@ class Bench:
         for stage in stages:
             await self.supervisor.run_stage(sweep, stage)
             await self.runner.end(sweep, stage, DONE | {"verdict": "champion"})
-            assert await self.supervisor.settled(sweep, 10)
+            assert await self.supervisor.settled(sweep, DEADLINE_SECONDS)
 
     def state(self, sweep: str) -> SweepState:
         return self.journal.sweep(sweep).state
@@ -64,7 +64,7 @@ def test_a_stage_runs_once(tmp_path: Path) -> None:
         await bench.supervisor.run_stage(sweep.id, "prepare")
         await bench.supervisor.run_stage(sweep.id, "prepare")
         await bench.runner.end(sweep.id, "prepare", {"snapshot": "file:///s"})
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         again = await bench.supervisor.run_stage(sweep.id, "prepare")
 
@@ -124,7 +124,7 @@ def test_refused_by_a_gate(tmp_path: Path) -> None:
         await bench.supervisor.run_stage(sweep.id, "register")
         outcome = {"verdict": "rejected", "sentence": "rejected: the gate accuracy …"}
         await bench.runner.end(sweep.id, "register", outcome)
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         left_out = await bench.supervisor.run_stage(sweep.id, "deploy")
 
@@ -142,7 +142,7 @@ def test_a_failed_stage_is_tried_again_only_after_continue(tmp_path: Path) -> No
         failure = FailureView(category="bug", summary="it broke", evidence={"exit_code": 1})
         await bench.supervisor.run_stage(sweep.id, "prepare")
         await bench.runner.end(sweep.id, "prepare", StageFailed(failure))
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
         failed = await bench.supervisor.run_stage(sweep.id, "prepare")
         message = bench.journal.sweep(sweep.id).message
 
@@ -163,7 +163,7 @@ def test_an_unexpected_error_is_a_bug(tmp_path: Path) -> None:
     async def scenario(bench: Bench, sweep: SweepRow) -> None:
         await bench.supervisor.run_stage(sweep.id, "prepare")
         await bench.runner.end(sweep.id, "prepare", KeyError("snapshot"))
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         (row,) = bench.journal.stages(sweep.id)
 
@@ -182,7 +182,7 @@ def test_interrupted_then_continued(tmp_path: Path) -> None:
         await until(lambda: (sweep.id, "sweep") in bench.runner.started)
 
         await bench.supervisor.want(sweep.id, Desired.INTERRUPTED, "Ctrl-C", actor="client")
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
         stopped = bench.journal.sweep(sweep.id)
         with pytest.raises(Conflict, match=r"interrupted \(Ctrl-C\); continue it first"):
             await bench.supervisor.run_stage(sweep.id, "sweep")
@@ -204,7 +204,7 @@ def test_cancel_is_final(tmp_path: Path) -> None:
         await until(lambda: bench.runner.started)
 
         await bench.supervisor.want(sweep.id, Desired.CANCELLED, "enough", actor="client")
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         (stage,) = bench.journal.stages(sweep.id)
         assert bench.state(sweep.id) is SweepState.CANCELLED
@@ -236,10 +236,10 @@ def test_cancel_of_an_interrupted_sweep_winds_its_stage_down(tmp_path: Path) -> 
         await bench.supervisor.run_stage(sweep.id, "prepare")
         await until(lambda: bench.runner.started)
         await bench.supervisor.want(sweep.id, Desired.INTERRUPTED, "", actor="client")
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         await bench.supervisor.want(sweep.id, Desired.CANCELLED, "", actor="client")
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         assert bench.state(sweep.id) is SweepState.CANCELLED
         assert len(bench.runner.started) == 2
@@ -282,7 +282,7 @@ def test_a_new_server_goes_on_with_sweeps_without_owner(tmp_path: Path) -> None:
 
         await bench.supervisor.resume()
         await bench.runner.end("bbbbbbbb", "prepare", {})
-        await bench.supervisor.settled("bbbbbbbb", 10)
+        await bench.supervisor.settled("bbbbbbbb", DEADLINE_SECONDS)
         await bench.supervisor.run_stage(owned.id, "prepare")
         await until(lambda: len(bench.runner.started) == 2)
 
@@ -299,7 +299,7 @@ def test_a_new_server_carries_out_old_wishes(tmp_path: Path) -> None:
         bench.journal.update_sweep(sweep.id, desired=Desired.CANCELLED)
 
         await bench.supervisor.resume()
-        await bench.supervisor.settled(sweep.id, 10)
+        await bench.supervisor.settled(sweep.id, DEADLINE_SECONDS)
 
         assert bench.state(sweep.id) is SweepState.CANCELLED
 

@@ -8,7 +8,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from modelyard.errors import InputError, ServerUnreachable
 from modelyard.local import services
 from modelyard.local.ports import free_port
 from modelyard.settings import Paths
+from tests.support.ports import reserved_port
+
+DEADLINE_SECONDS = 120.0
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
@@ -52,13 +56,12 @@ def sleeper(
     return service
 
 
-def wait_for(condition: object) -> None:
-    deadline = threading.Event()
-    for _ in range(1000):
-        if condition():  # type: ignore[operator]
-            return
-        deadline.wait(0.01)
-    raise AssertionError("not within 10 s")
+def wait_for(condition: Callable[[], bool]) -> None:
+    nap = threading.Event()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        nap.wait(0.01)
 
 
 def marked(paths: Paths) -> list[psutil.Process]:
@@ -162,14 +165,14 @@ def test_a_home_that_cannot_be_written_is_bad_input(home: str, tmp_path: Path) -
 
 def test_a_taken_port_gives_the_next_free_one() -> None:
     """free_port returns the preferred port when free, and another when it is taken."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-
-        assert free_port(port) != port
+    port = reserved_port()
 
     assert free_port(port) == port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+
+        assert free_port(port) != port
 
 
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -188,7 +191,7 @@ def test_wait_ready_needs_a_good_status() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        services.wait_ready(f"{url}/ready", 5)
+        services.wait_ready(f"{url}/ready", DEADLINE_SECONDS)
         with pytest.raises(ServerUnreachable, match=f"{url}/other"):
             services.wait_ready(f"{url}/other", 0)
         server.shutdown()
@@ -199,4 +202,4 @@ def test_wait_ready_ends_when_the_service_died(paths: Paths) -> None:
     service = replace(sleeper("one", paths), started=1.0)
 
     with pytest.raises(ServerUnreachable, match="one ended"):
-        services.wait_ready("http://127.0.0.1:1/", 60, service=service)
+        services.wait_ready("http://127.0.0.1:1/", DEADLINE_SECONDS, service=service)

@@ -10,8 +10,8 @@ import pytest
 
 from modelyard.errors import ServerUnreachable
 from modelyard.local import services
-from modelyard.local.ports import free_port
 from modelyard.settings import Paths
+from tests.support.ports import reserved_port
 
 SERVE = "import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler)"
 ANSWER = (
@@ -31,13 +31,13 @@ def start(name: str, program: str, port: int, paths: Paths) -> services.Service:
 
 def test_the_answer_of_another_program_on_the_port_does_not_count(tmp_path: Path) -> None:
     """While a stranger answers, a service that can't have the port is never called ready."""
-    paths, port = Paths(tmp_path / "home"), free_port()
+    paths, port = Paths(tmp_path / "home"), reserved_port()
     try:
         stranger = start("stranger", ANSWER, port, paths)
-        services.wait_ready(f"http://127.0.0.1:{port}/", 30, service=stranger)
+        services.wait_ready(f"http://127.0.0.1:{port}/", 120, service=stranger)
         late = start("late", SERVE, port, paths)
 
         with pytest.raises(ServerUnreachable, match="late ended"):
-            services.wait_ready(f"http://127.0.0.1:{port}/", 30, service=late)
+            services.wait_ready(f"http://127.0.0.1:{port}/", 120, service=late)
     finally:
         services.stop_all(paths)

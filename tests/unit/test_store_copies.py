@@ -33,7 +33,7 @@ def test_processes_that_want_one_folder_read_it_once(tmp_path: Path) -> None:
     barrier = threading.Barrier(8)
 
     def copy(_: int) -> Path:
-        barrier.wait(20)
+        barrier.wait(timeout=120)
         return Copies(tmp_path).copy(URI, MANIFEST, read)
 
     with ThreadPoolExecutor(8) as pool:

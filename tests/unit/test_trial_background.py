@@ -11,7 +11,7 @@ from modelyard.errors import ModelyardError
 from modelyard.trial import background
 from modelyard.trial.background import BackgroundCheckpoints
 
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 class Slow:

@@ -13,7 +13,7 @@ from modelyard.errors import Fenced, ServerRefused, ServerUnreachable
 from modelyard.trial.poster import Poster
 from modelyard.trial.spool import Spool
 
-DEADLINE = 20.0
+DEADLINE = 120.0
 
 
 class Line:
