@@ -145,8 +145,8 @@ class Document(Wire):
         store: base URI under which this sweep's artifacts lie.
         code: URI of the committed folder with the user's own code, None without such.
         weights: the version that the experiment's weights are of, None where they are of none.
-        written: keys of ``train`` that the user wrote, where a default space is yet to be filled
-            in, which leaves them alone; None where there are none.
+        written: keys of ``train`` that the user wrote and a space might name, where a default one
+            is yet to be filled in, which leaves them alone; None where there are none.
     """
 
     experiment: dict[str, Any]

@@ -12,7 +12,7 @@ from modelyard.cli.ask import asking
 from modelyard.cli.display import Display, display_for
 from modelyard.cli.signals import InterruptOnce
 from modelyard.cli.sources import goes_to_cluster
-from modelyard.cli.summary import EXIT_CODES, print_summary, run_view
+from modelyard.cli.summary import exit_code, print_summary, run_view
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.client import Client
 from modelyard.errors import Interrupted, ServerUnreachable
@@ -112,7 +112,7 @@ class Followed:
             self._say(f"go on with: {self.line_to_go_on}")
         if self.json_output:
             print_json(run)
-        return EXIT_CODES[view.state]
+        return exit_code(view)
 
     def _detach(self, view: SweepView, reason: str) -> int:
         self.display.close()

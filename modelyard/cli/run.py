@@ -19,7 +19,7 @@ from modelyard.cli.lineage import lineage
 from modelyard.cli.owner import this_process
 from modelyard.cli.signals import InterruptOnce
 from modelyard.cli.sources import goes_to_cluster
-from modelyard.cli.summary import EXIT_CODES, print_summary, run_view
+from modelyard.cli.summary import exit_code, print_summary, run_view
 from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.wanted import Wanted
@@ -183,7 +183,7 @@ class LocalRun:
         run, trials = run_view(client, view), client.trials(view.id)
         self.supervision.close()
         self.display.close()
-        code = EXIT_CODES[view.state]
+        code = exit_code(view)
         print_summary(run, trials, self.experiment, self.out)
         if view.state in ENDED:
             client.release_owner(view.id)

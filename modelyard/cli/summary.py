@@ -20,6 +20,7 @@ from modelyard.api import (
 from modelyard.cli import words
 from modelyard.cli.terminal import print_line, print_table
 from modelyard.client import Client
+from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.report import tables
 
@@ -36,7 +37,21 @@ EXIT_CODES = {
     SweepState.CANCELLED: 130,
     SweepState.INTERRUPTED: 130,
 }
-"""Of ``modelyard run``, by what became of its sweep."""
+
+BAD_INPUT = "configuration"
+"""Category of what would fail the same way every time."""
+
+
+def exit_code(view: SweepView) -> int:
+    """Of ``modelyard run``, by what became of its sweep.
+
+    What only the prepare stage could find wrong is bad input, as what the check finds is.
+    """
+    prepared = words.stage_of(view, "prepare")
+    failure = None if prepared is None else prepared.failure
+    if view.state is SweepState.FAILED and failure is not None and failure.category == BAD_INPUT:
+        return InputError.exit_code
+    return EXIT_CODES[view.state]
 
 
 def run_view(client: Client, view: SweepView) -> RunView:

@@ -77,7 +77,8 @@ def as_written(experiment: Experiment, keys: Collection[str] | None) -> Experime
 
     Args:
         experiment: of a whole document.
-        keys: of ``train`` that the user wrote; None where nobody noted them.
+        keys: of ``train`` that the user wrote, as far as a space might name them; None where nobody
+            noted them.
     """
     if keys is None:
         return experiment

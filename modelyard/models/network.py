@@ -209,6 +209,25 @@ def outputs_of(raw: torch.Tensor, shape: Shape) -> Array:
     return values
 
 
+def blank_module(
+    family: str, parameters: Mapping[str, Scalar], shape: Shape, code: Code | None = None
+) -> nn.Module:
+    """A module that waits for its weights: Modelyard's own take no memory for them yet.
+
+    Args:
+        family, parameters, shape, code: as of ``build_module``.
+
+    Raises:
+        Exception: whatever own code raises while it is built.
+    """
+    if code is None and family in MODULES:
+        with torch.device("meta"):
+            return build_module(family, parameters, shape, dropout=0.0)
+    # What a class of others computes for itself, and keeps in no state_dict, has to be there.
+    with torch.random.fork_rng(devices=[]):
+        return build_module(family, parameters, shape, dropout=0.0, code=code)
+
+
 def load_network(
     file: Path,
     family: str,
@@ -222,13 +241,7 @@ def load_network(
         ValueError: the file is no safetensors file, or its tensors don't fit the module.
         Exception: whatever own code raises while it is built.
     """
-    if code is None and family in MODULES:
-        with torch.device("meta"):
-            module = build_module(family, parameters, shape, dropout=0.0)
-    else:
-        # What a class of others computes for itself, and keeps in no state_dict, has to be there.
-        with torch.random.fork_rng(devices=[]):
-            module = build_module(family, parameters, shape, dropout=0.0, code=code)
+    module = blank_module(family, parameters, shape, code)
     try:
         weights = safetensors.torch.load_file(file)
         module.load_state_dict(weights, strict=True, assign=code is None and family in MODULES)

@@ -24,17 +24,12 @@ def read_tensors(file: Path, source: str) -> dict[str, torch.Tensor]:
         source: as messages name it.
 
     Raises:
-        InputError: it is no such file, or a number in it is NaN or infinite.
+        InputError: it is no such file.
     """
     try:
-        tensors = safetensors.torch.load_file(file)
+        return safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"model.weights: {source} is no safetensors file: {error}") from None
-    if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise InputError(
-            f"model.weights: {source} has numbers that are NaN or infinite in {', '.join(bad)}"
-        )
-    return tensors
 
 
 def start_from(
@@ -53,29 +48,62 @@ def start_from(
         classes.
 
     Raises:
-        InputError: tensors are missing, too many or of another shape; all of them.
+        InputError: as of ``require_fit``.
     """
     own = module.state_dict()
+    fresh = require_fit(own, tensors, source, new_head=new_head)
+    module.load_state_dict({**own, **{n: t for n, t in tensors.items() if n not in fresh}})
+    return fresh
+
+
+def require_fit(
+    own: Mapping[str, torch.Tensor],
+    tensors: Mapping[str, torch.Tensor],
+    source: str,
+    *,
+    new_head: bool,
+) -> tuple[str, ...]:
+    """Look whether a module can be given the weights of a file; see ``start_from``.
+
+    Args:
+        own: state of the module, of which the shapes count alone.
+
+    Raises:
+        InputError: tensors are missing, too many, of another shape, or have numbers that are NaN
+            or infinite; all of them.
+    """
     last = _output_layer(own)
     others = any(name in tensors and _classes_differ(own[name], tensors[name]) for name in last)
-    fresh = set(last) if new_head or others else set()
-    kept = {name: tensor for name, tensor in own.items() if name not in fresh}
-    problems = [
-        *(f"{name}: only in the model" for name in kept if name not in tensors),
-        *(f"{name}: only in the file" for name in tensors if name not in own),
-        *(
-            f"{name}: {_size(tensor)} in the model, {_size(tensors[name])} in the file"
-            for name, tensor in kept.items()
-            if name in tensors and tensors[name].shape != tensor.shape
-        ),
-    ]
-    if problems:
+    fresh = tuple(last) if new_head or others else ()
+    wanted = {name: tensor for name, tensor in own.items() if name not in fresh}
+    faults = {
+        name: fault
+        for name in {**wanted, **tensors}
+        if (fault := _fault(own.get(name), tensors.get(name), resized=name in fresh))
+    }
+    if faults:
         raise InputError(
-            f"model.weights: {source} doesn't fit the model in {len(problems)} "
-            f"tensor{'s' * (len(problems) > 1)}:\n" + "\n".join(problems)
+            f"model.weights: {source} doesn't fit the model in {len(faults)} "
+            f"tensor{'s' * (len(faults) > 1)}:\n"
+            + "\n".join(f"{name}: {fault}" for name, fault in faults.items())
         )
-    module.load_state_dict({**own, **{n: t for n, t in tensors.items() if n not in fresh}})
-    return tuple(last) if fresh else ()
+    return fresh
+
+
+def _fault(own: torch.Tensor | None, other: torch.Tensor | None, *, resized: bool) -> str:
+    """What is wrong with one tensor of the file; empty where it fits.
+
+    Args:
+        resized: it may have another shape.
+    """
+    if other is None:
+        return "only in the model"
+    faults = ["numbers that are NaN or infinite"] if not other.isfinite().all() else []
+    if own is None:
+        faults.insert(0, "only in the file")
+    elif own.shape != other.shape and not resized:
+        faults.insert(0, f"{_size(own)} in the model, {_size(other)} in the file")
+    return "; ".join(faults)
 
 
 def _classes_differ(own: torch.Tensor, other: torch.Tensor) -> bool:

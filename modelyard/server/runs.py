@@ -14,7 +14,7 @@ from modelyard.experiment.check import check
 from modelyard.experiment.load import experiment_from
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.places import is_mounted, is_path
-from modelyard.experiment.space import written
+from modelyard.experiment.space import SEARCHABLE, written
 from modelyard.experiment.weights import is_version
 from modelyard.journal.rows import SweepRow
 from modelyard.models.family import Family
@@ -59,7 +59,7 @@ def _written(experiment: Experiment) -> tuple[str, ...] | None:
     """Keys that the default space is to leave alone, where it waits for a look at the data."""
     if experiment.search.space is not None:
         return None
-    return tuple(sorted(written(experiment.train))) or None
+    return tuple(sorted(written(experiment.train).intersection(SEARCHABLE))) or None
 
 
 def _led_already(core: Core, flow_run: str | None) -> SweepRow | None:

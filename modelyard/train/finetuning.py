@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from modelyard.errors import InputError
 from modelyard.experiment.weights import Weights
 from modelyard.models.pretrained import Pretrained
-from modelyard.models.starting import HEAD, read_tensors, start_from
+from modelyard.models.starting import HEAD, read_tensors, require_fit, start_from
 from modelyard.train.hooks import FitView, Hook
 
 FACTOR = "rate_factor"
@@ -44,6 +44,18 @@ class Start:
         """What must be equal for a checkpoint to be resumed."""
         how = self.section.model_dump(mode="json", exclude={"source"})
         return {"blake3": self.weights.blake3, **how}
+
+    def check(self, module: nn.Module) -> None:
+        """Look whether a module can be given the weights.
+
+        Args:
+            module: as of ``network.blank_module``.
+
+        Raises:
+            InputError: they don't fit; every mismatch.
+        """
+        tensors = read_tensors(self.weights.file, self.weights.source)
+        require_fit(module.state_dict(), tensors, self.weights.source, new_head=self.new_head)
 
     def fill(self, module: nn.Module) -> None:
         """Give a fresh module the weights; print what stays fresh.

@@ -13,7 +13,7 @@ from modelyard.evaluate.catalogue import metric_for
 from modelyard.models.estimator import Array
 from modelyard.models.families import family_named
 from modelyard.models.family import Family
-from modelyard.models.network import Scale, Shape
+from modelyard.models.network import Scale, Shape, blank_module
 from modelyard.models.own import read_family
 from modelyard.train.classical import fit_classical
 from modelyard.train.finetuning import Start
@@ -32,7 +32,7 @@ from modelyard.train.recipe import Recipe, write_recipe
 from modelyard.train.reporting import Reporter
 from modelyard.train.tensors import find_device
 
-__all__ = ["FitJob", "FitOutcome", "fit"]
+__all__ = ["FitJob", "FitOutcome", "check_start", "fit"]
 
 
 def fit(job: FitJob, report: Reporter) -> FitOutcome:
@@ -51,11 +51,45 @@ def fit(job: FitJob, report: Reporter) -> FitOutcome:
     """
     report.phase("loading", False)
     family = _family(job)
-    known = {} if job.weights is None else job.weights.parameters_for(family.name)
-    recipe = write_recipe(job.experiment, family, job.parameters, known)
+    recipe = _recipe(job, family)
     preprocessor = _preprocessor(job, family, recipe)
     fitter = _fit_network if family.network else _fit_trees
     return fitter(job, recipe, preprocessor, report)
+
+
+def check_start(job: FitJob) -> None:
+    """Look whether a fit can begin from the weights that the experiment names, and fit nothing.
+
+    They fit one shape of the model alone, so no sampled value is needed to tell.
+
+    Args:
+        job: what would be fitted.
+
+    Raises:
+        InputError: they don't fit the model, the data or the family; every mismatch.
+    """
+    family, start = _family(job), _start(job)
+    if start is None:
+        return
+    if not family.network:
+        raise InputError(
+            f"model.weights: {family.name} is no network and starts from nothing; name one under "
+            "model.family"
+        )
+    if searched := [n for n in job.experiment.search.space or {} if n in family.parameters]:
+        raise InputError(
+            f"search.space: {', '.join(searched)} shape the model, and model.weights fit one shape "
+            "alone"
+        )
+    recipe = _recipe(job, family)
+    preprocessor = _preprocessor(job, family, recipe)
+    shape = _shape(_loader(job, recipe, preprocessor, torch.device("cpu")))
+    start.check(blank_module(job.family, recipe.parameters, shape, job.code))
+
+
+def _recipe(job: FitJob, family: Family) -> Recipe:
+    known = {} if job.weights is None else job.weights.parameters_for(family.name)
+    return write_recipe(job.experiment, family, job.parameters, known)
 
 
 def _family(job: FitJob) -> Family:
@@ -96,7 +130,8 @@ def _fit_network(
 ) -> FitOutcome:
     card = job.snapshot.card
     metric_for(job.experiment.objective[0].metric, card.task)
-    loader = _loader(job, recipe, preprocessor)
+    device = find_device(recipe.train.device, job.experiment.resources.gpus)
+    loader = _loader(job, recipe, preprocessor, device)
     plan = _plan(job, recipe, _shape(loader))
     data, validation = loader.load("train"), loader.load("validation")
     observers = Observers()
@@ -130,16 +165,17 @@ def _fit_network(
     )
 
 
-def _loader(job: FitJob, recipe: Recipe, preprocessor: Preprocessor) -> Loader:
-    resources = job.experiment.resources
+def _loader(
+    job: FitJob, recipe: Recipe, preprocessor: Preprocessor, device: torch.device
+) -> Loader:
     regression = job.snapshot.card.task == "regression"
     return Loader(
         snapshot=job.snapshot,
         preprocessor=preprocessor,
         scale=Scale.of(job.snapshot.target("train")) if regression else None,
-        device=find_device(recipe.train.device, resources.gpus),
+        device=device,
         train=recipe.train,
-        memory_bytes=resources.memory_bytes,
+        memory_bytes=job.experiment.resources.memory_bytes,
     )
 
 

@@ -69,7 +69,7 @@ def failure_of(error: BaseException) -> Failure:
     lines = traceback.format_exception(error)
     return Failure(
         exit=code,
-        summary=summary[:SUMMARY_LIMIT],
+        summary=summary if len(summary) <= SUMMARY_LIMIT else f"{summary[: SUMMARY_LIMIT - 1]}…",
         # The end of a traceback says what happened, the beginning only how one got there.
         detail="".join(lines)[-DETAIL_LIMIT:],
         step=error.step if isinstance(error, Diverged) else None,

@@ -14,7 +14,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from modelyard.contract import Checkpoint, Document, Exit, Failure, Phase, Stage, TrialResult
-from modelyard.errors import Fenced, InputError, ServerRefused
+from modelyard.errors import Fenced, InputError, ModelyardError, ServerRefused
 from modelyard.experiment.model import Experiment
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import Store, join, store_for
@@ -78,7 +78,8 @@ def _try_work(
         if failure.exit is Exit.BUG:
             traceback.print_exc()
         else:
-            print(failure.summary, file=sys.stderr)
+            # In full: a summary is cut where much is wrong at once.
+            print(error if isinstance(error, ModelyardError) else failure.summary, file=sys.stderr)
         return failure
 
 

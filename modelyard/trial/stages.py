@@ -76,7 +76,8 @@ def do_stage(work: Work) -> TrialResult:
             return _prepare(work)
         case Stage.TRIAL | Stage.TRAIN:
             with _ranks(work) as ranks:
-                return (_fit_folds if _has_folds(work) else _fit)(work, _job(work, ranks))
+                job = _job(work, _snapshot(work), ranks)
+                return (_fit_folds if _has_folds(work) else _fit)(work, job)
         case Stage.EVALUATE:
             return _evaluate(work)
 
@@ -92,6 +93,8 @@ def _prepare(work: Work) -> TrialResult:
         store_base=work.store_base,
         scratch=work.scratch,
     )
+    if work.experiment.model.weights is not None:
+        _check_start(work, open_snapshot(work.store.fetch(prepared.uri)))
     return TrialResult(
         outcome={
             "snapshot": prepared.uri,
@@ -99,6 +102,14 @@ def _prepare(work: Work) -> TrialResult:
             "card": prepared.card.model_dump(mode="json"),
         }
     )
+
+
+def _check_start(work: Work, snapshot: Snapshot) -> None:
+    """Weights that don't fit would end every trial alike."""
+    from modelyard.train.fit import check_start
+    from modelyard.train.ranks import ALONE
+
+    check_start(_job(work, snapshot, ALONE))
 
 
 def follow_stage(work: Work) -> None:
@@ -114,7 +125,8 @@ def follow_stage(work: Work) -> None:
     from modelyard.train.folds import fit_folds
 
     with _ranks(work) as ranks:
-        (fit_folds if _has_folds(work) else fit)(_job(work, ranks), work.reporter)
+        job = _job(work, _snapshot(work), ranks)
+        (fit_folds if _has_folds(work) else fit)(job, work.reporter)
 
 
 def _ranks(work: Work) -> AbstractContextManager[Ranks]:
@@ -129,11 +141,11 @@ def _has_folds(work: Work) -> bool:
     return work.spec.stage is Stage.TRIAL and work.experiment.data.fits > 1
 
 
-def _job(work: Work, ranks: Ranks) -> FitJob:
+def _job(work: Work, snapshot: Snapshot, ranks: Ranks) -> FitJob:
     """The fit of a stage: trials are compared on a sample, the winner learns from all."""
     from modelyard.train.job import FitJob
 
-    data, snapshot = work.experiment.data, _snapshot(work)
+    data = work.experiment.data
     family = resolve(work.experiment, snapshot.card)
     if work.spec.stage is Stage.TRIAL and data.fits == 1:
         snapshot = snapshot.sampled(data.sample, work.experiment.seed)

@@ -23,7 +23,7 @@ from modelyard.api import (
 )
 from modelyard.cli import words
 from modelyard.cli.display import LiveDisplay, PlainDisplay, display_for
-from modelyard.cli.summary import ending
+from modelyard.cli.summary import ending, exit_code
 from modelyard.cli.terminal import print_table
 from modelyard.report.tables import Table
 
@@ -161,6 +161,19 @@ def test_a_failure_ends_with_its_remedy() -> None:
     )
 
     assert ending(RunView(sweep=failed))[1:] == ["failed: sweep failed: it broke", "mend it"]
+
+
+@pytest.mark.parametrize(
+    ("name", "category", "code"),
+    [("prepare", "configuration", 2), ("prepare", "bug", 1), ("sweep", "configuration", 1)],
+)
+def test_what_only_prepare_could_find_wrong_is_bad_input(
+    name: str, category: str, code: int
+) -> None:
+    """Nothing was trained, so the exit code is that of a mistake which the check finds."""
+    found = stage(name, StageState.FAILED, failure=FailureView(category=category, summary="no"))
+
+    assert exit_code(sweep(state=SweepState.FAILED, stages=(found,))) == code
 
 
 def test_a_cluster_says_that_serving_comes_later() -> None:

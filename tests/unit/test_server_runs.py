@@ -108,7 +108,7 @@ def test_what_is_left_out_is_filled_in(tmp_path: Path) -> None:
 def test_written_keys_are_told_from_defaults(tmp_path: Path) -> None:
     """Those of ``train`` are kept with a sweep whose space is yet to be filled in, at whatever
     value; a space of the file's own asks for none."""
-    fixed = {"train": {"batch_size": 64, "dropout": 0.3}}
+    fixed = {"train": {"batch_size": 64, "dropout": 0.3, "epochs": 5}}
     written = {"name": "iris", "data": {"source": "sklearn:iris"}, "model": "mlp", **fixed}
     space = {"search": {"space": {"layers": [1, 2]}}}
 

@@ -13,10 +13,11 @@ import torch
 
 from modelyard.cli.check import load_checked
 from modelyard.errors import ExperimentError, InputError
+from modelyard.experiment.search import Parameter
 from modelyard.models.network import NetworkEstimator
 from modelyard.models.pretrained import open_pretrained
 from modelyard.train.errors import Stopped
-from modelyard.train.fit import FitOutcome, fit
+from modelyard.train.fit import FitOutcome, check_start, fit
 from tests.support.fitting import SMALL, Recorder, digits, job, table, texts
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,7 @@ def test_every_mismatch_is_listed(tmp_path: Path) -> None:
     state = safetensors.torch.load_file(pretrained(tmp_path, snapshot) / "weights.safetensors")
     del state["body.0.1.running_mean"]
     state["extra"] = torch.zeros(2)
-    state["head.1.bias"] = torch.zeros(7)
+    state["head.1.bias"] = torch.full((7,), torch.nan)
     safetensors.torch.save_file(state, tmp_path / "w.safetensors")
 
     with pytest.raises(InputError) as caught:
@@ -112,9 +113,33 @@ def test_every_mismatch_is_listed(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         "model.weights: w.safetensors doesn't fit the model in 3 tensors:",
         "body.0.1.running_mean: only in the model",
+        "head.1.bias: 16 in the model, 7 in the file; numbers that are NaN or infinite",
         "extra: only in the file",
-        "head.1.bias: 16 in the model, 7 in the file",
     ]
+
+
+def test_weights_are_looked_at_before_any_fit(tmp_path: Path) -> None:
+    """What fits is said by nothing, what doesn't with every mismatch, as a fit would; trees start
+    from nothing, and no parameter that shapes the model is searched."""
+    snapshot = digits(tmp_path / "data", rows=100)
+    bare = pretrained(tmp_path, snapshot) / "weights.safetensors"
+    section = {"family": "cnn", "parameters": CNN, "weights": {"source": str(bare)}}
+    work = job(snapshot, tmp_path / "s", family="cnn", model=section)
+    work = replace(work, weights=open_pretrained(bare, bare.name))
+    experiment = work.experiment
+
+    check_start(work)
+
+    other = {"model": experiment.model.model_copy(update={"parameters": {**CNN, "hidden": 8}})}
+    with pytest.raises(InputError, match=r"head\.1\.weight: 8 × .* in the model, 16 × .* in the f"):
+        check_start(replace(work, experiment=experiment.model_copy(update=other)))
+    with pytest.raises(InputError, match="random-forest is no network"):
+        check_start(replace(work, family="random-forest"))
+    space = experiment.search.model_copy(update={"space": {"hidden": Parameter(int=(8, 16))}})
+    with pytest.raises(InputError, match="hidden shape the model"):
+        check_start(
+            replace(work, experiment=experiment.model_copy(update={"search": space})),
+        )
 
 
 def test_frozen_layers_stay_as_they_are_until_they_thaw(tmp_path: Path) -> None:
@@ -238,7 +263,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     (packed / "weights.safetensors").write_bytes(b"y")
 
     with pytest.raises(
-        InputError, match=r"nan.safetensors has numbers that are NaN .* head.1.bias"
+        InputError, match=r"nan.safetensors doesn't fit .* in 1 tensor:\nhead.1.bias: .* NaN"
     ):
         tuned(snapshot, tmp_path / "nan.safetensors", tmp_path / "s", fixed=CNN)
     with pytest.raises(InputError, match=r"junk\.safetensors is no safetensors file"):

@@ -8,16 +8,22 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pytest
+from safetensors.numpy import save_file
 
-from modelyard.contract import LaunchKey, Scalar, Stage, TrialResult, TrialSpec
+from modelyard.contract import Exit, LaunchKey, Scalar, Stage, TrialResult, TrialSpec
+from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
 from modelyard.models.packed import load
 from modelyard.store.folder import FolderStore
 from modelyard.trial.checkpoints import Resumption
+from modelyard.trial.failures import failure_of
 from modelyard.trial.stages import Work, do_stage
 from tests.support.fitting import Recorder
 
 CSV = "a,b,y\n" + "".join(f"{i % 17},{i % 5},{'pq'[(i % 17) > 8]}\n" for i in range(120))
+
+FOREST = MappingProxyType({"family": "random-forest", "parameters": {"n_estimators": 3}})
 
 
 def stage(
@@ -26,6 +32,7 @@ def stage(
     report: Recorder,
     snapshot: str = "",
     parameters: Mapping[str, Scalar] = MappingProxyType({}),
+    model: Mapping[str, Any] = FOREST,
     **data: Any,
 ) -> Any:
     """One launch's work, on a table of 120 rows and with a small forest."""
@@ -34,7 +41,7 @@ def stage(
         {
             "name": "a",
             "data": {"source": str(folder / "a.csv"), "target": "y", **data},
-            "model": {"family": "random-forest", "parameters": {"n_estimators": 3}},
+            "model": dict(model),
             "objective": {"metric": "accuracy"},
         }
     )
@@ -121,3 +128,16 @@ def test_a_trial_says_what_of_a_default_space_follows_the_data(tmp_path: Path) -
     leaves = "; leaves of at least 1 to 8 rows, for 120 rows"
     assert why("searched", min_samples_leaf=2) == said + leaves
     assert why("fixed", max_features=0.5) == said
+
+
+def test_weights_that_dont_fit_are_refused_before_any_trial(tmp_path: Path) -> None:
+    """By the prepare stage, with every mismatch."""
+    file = tmp_path / "w.safetensors"
+    save_file({"strange": np.zeros(3, np.float32)}, file)
+    model = {"family": "mlp", "weights": {"source": str(file)}}
+
+    with pytest.raises(InputError, match=r"doesn't fit the model in \d+ tensors:\n") as caught:
+        stage(tmp_path, Stage.PREPARE, Recorder(), model=model)
+
+    assert "strange: only in the file" in str(caught.value)
+    assert failure_of(caught.value).exit is Exit.CONFIGURATION
