@@ -1,4 +1,4 @@
-"""The fit of ``bench.fits`` as others write it: by hand in plain PyTorch, and with Lightning.
+"""The fit of ``bench.fits`` as others write it, by hand in plain PyTorch.
 
 Same network, data, optimiser, schedule and metrics of both splits each epoch, best weights kept.
 The loop by hand is the best that one would write: data in one tensor, fused AdamW.
@@ -7,11 +7,8 @@ The loop by hand is the best that one would write: data in one tensor, fused Ada
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,69 +107,3 @@ def _selected(data: Digits) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for start in range(0, len(data.x), BATCH):
         batch = order[start : start + BATCH]
         yield data.x[batch], data.y[batch]
-
-
-def has_lightning() -> bool:
-    """Whether Lightning is installed."""
-    return find_spec("lightning") is not None
-
-
-def with_lightning(data: Digits) -> Seconds:
-    """Seconds of ``Trainer.fit``, with all that can be switched off: logger, progress bar,
-    summary, sanity check and checkpoint files; the best weights are kept in memory."""
-    import lightning
-
-    class Lit(lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = network(data)
-            self.best, self.best_state = -1.0, {}
-
-        def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            return self._told("train", *batch)
-
-        def validation_step(self, batch: Any, _: int) -> None:
-            self._told("validation", *batch)
-
-        def _told(self, split: str, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            logits = self.model(features)
-            loss = functional.cross_entropy(logits, target)
-            right = (logits.argmax(1) == target).float().mean()
-            values = {f"{split}_loss": loss, f"{split}_accuracy": right}
-            self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(target))
-            return loss
-
-        def on_validation_epoch_end(self) -> None:
-            accuracy = float(self.trainer.callback_metrics["validation_accuracy"])
-            if accuracy > self.best:
-                self.best, self.best_state = accuracy, copy.deepcopy(self.model.state_dict())
-
-        def on_fit_end(self) -> None:
-            self.model.load_state_dict(self.best_state)
-
-        def configure_optimizers(self) -> Any:
-            optimizer = torch.optim.AdamW(self.parameters(), 1e-3, weight_decay=0.01, fused=True)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * data.steps)
-            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    lit = Lit()
-    loaded = DataLoader(TensorDataset(data.x, data.y), batch_size=BATCH, shuffle=True)
-    held_out = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=len(data.x_val))
-    trainer = lightning.Trainer(
-        max_epochs=EPOCHS,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it would have one set for larger data
-        clock = Clock()
-        trainer.fit(lit, loaded, held_out)
-        seconds = clock.read()
-    assert lit.best > LEAST_ACCURACY
-    return seconds

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelyard.api import SweepRequest
+from modelyard.client import Client
 from modelyard.contract import Document, LaunchKey, Stage, TrialSpec
+from modelyard.errors import ServerRefused
 from modelyard.experiment.load import experiment_from
 from modelyard.journal.journal import Journal
 from modelyard.journal.migrate import migrate
@@ -41,7 +42,7 @@ def serving(home: Path, launches: Iterable[LaunchKey]) -> Iterator[str]:
     )
     try:
         services.wait_ready(f"{address}/readyz", 90, service=service)
-        _settle(paths)
+        _settle(address)
         yield address
     finally:
         services.stop_all(paths)
@@ -64,9 +65,8 @@ def _open(paths: Paths, launches: tuple[LaunchKey, ...]) -> None:
     journal.close()
 
 
-def _settle(paths: Paths) -> None:
-    """Wait until the server's own start is over: MLflow's store is made in its recorder."""
-    deadline = time.monotonic() + 60
-    while not paths.mlflow.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(5)
+def _settle(address: str) -> None:
+    """Wait until the server's own start is over, the last of which is that it makes MLflow's
+    store: a question to the registry is answered once that is open."""
+    with Client(address) as client, suppress(ServerRefused):
+        client.versions("bench")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from bench import fits
-from bench.fit_peers import Digits, by_hand, digits, has_lightning, with_lightning
+from bench.fit_peers import Digits, by_hand, digits
 from bench.fits import BATCH, EPOCHS, Seconds, in_turns, median_cpu, median_ratio
 from bench.our_fits import TELLING, Place, our_fits
 from bench.served import serving
@@ -58,7 +59,11 @@ def _peers(data: Digits, folder: Path) -> dict[str, Callable[[], Seconds]]:
         LOADER: partial(by_hand, data, loader=True),
         SAVING: partial(by_hand, data, saved=folder / "by-hand.pt"),
     }
-    return {**peers, LIGHTNING: partial(with_lightning, data)} if has_lightning() else peers
+    if find_spec("lightning") is None:
+        return peers
+    from bench.lightning_peer import with_lightning
+
+    return {**peers, LIGHTNING: partial(with_lightning, data)}
 
 
 def rows() -> list[Row]:

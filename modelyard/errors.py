@@ -5,7 +5,6 @@
     │   ├── ExperimentError        … in the experiment file: every mistake at once
     │   ├── DataError              … in the data that it names (carries the key at fault)
     │   └── SchemaMismatch         … in rows to predict for (carries the column)
-    ├── GateRefused                exit code 3: a required gate said no
     ├── Interrupted                exit code 130: stopped before the end; what finished is kept
     ├── ServerUnreachable          the Modelyard server doesn't answer
     ├── ServerRefused              it answered that it won't (carries the HTTP status)
@@ -132,12 +131,6 @@ class SchemaMismatch(InputError):
         super().__init__(message)
 
 
-class GateRefused(ModelyardError):
-    """A required gate refused the model; the version is registered as rejected."""
-
-    exit_code = 3
-
-
 class Interrupted(ModelyardError):
     """The run was interrupted; finished work is kept and can be continued."""
 
@@ -190,3 +183,9 @@ class Fenced(ModelyardError):
 
 class DigestMismatch(ModelyardError):
     """Bytes read back are not those whose digest was recorded."""
+
+
+def first_line(error: object, limit: int = 300) -> str:
+    """The first line of what an error says, at most so many characters; empty where it says
+    nothing. Other libraries' errors go on with statements and traces."""
+    return (str(error).splitlines() or [""])[0][:limit]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -140,7 +140,7 @@ def judged(name: str, options: Mapping[str, Scalar], evidence: Evidence) -> Verd
     Raises:
         PluginError: it isn't installed, or can't be used.
     """
-    gate: Callable[..., Any] = load(Group.GATES, name, check_gate)
+    gate: GatePlugin = load(Group.GATES, name, check_gate)
     with guarded(f"the gate {name}", "judge"):
         verdict = gate(evidence=evidence, **options)
         if not isinstance(verdict, Verdict):

@@ -62,21 +62,6 @@ def load(path: Path, overrides: Sequence[str] = (), limit_bytes: int = LIMIT_BYT
     return Loaded(source=source, shaped=shaped, mistakes=tuple(_located(source, found)))
 
 
-def read_experiment(
-    path: Path, overrides: Sequence[str] = (), limit_bytes: int = LIMIT_BYTES
-) -> Experiment:
-    """The experiment of a file that has no mistakes in itself. Data isn't looked at.
-
-    Raises:
-        InputError: no such file, or too large.
-        ExperimentError: every mistake of the file.
-    """
-    loaded = load(path, overrides, limit_bytes)
-    if loaded.mistakes or loaded.shaped.experiment is None:
-        raise ExperimentError(loaded.source.name, loaded.mistakes)
-    return loaded.shaped.experiment
-
-
 def experiment_from(values: Mapping[str, Any], name: str = "experiment") -> Experiment:
     """The experiment of plain values, as a request or a flow's parameters carry it.
 

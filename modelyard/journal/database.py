@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, first_line
 from modelyard.journal import postgres
 
 BUSY_SECONDS = 5.0
@@ -151,8 +151,8 @@ class Database:
                 return f"The journal {self.name} failed: {cause}."
         refused = isinstance(error, IntegrityError | ProgrammingError)
         kind = "refused a statement" if refused else "doesn't answer"
-        first = (str(error.orig).splitlines() or [""])[0]
-        return f"The journal {self.name} {kind}: {first.removesuffix('.')}."
+        said = first_line(error.orig).removesuffix(".")
+        return f"The journal {self.name} {kind}: {said}."
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.contract import Scalar
+from modelyard.errors import first_line
 from modelyard.models.classical import flatten
 from modelyard.models.estimator import LIGHTGBM_TEXT, XGBOOST_JSON, Array
 
@@ -155,7 +156,7 @@ def _read_xgboost(text: bytes) -> Any:
         json.loads(text)["learner"]  # what isn't this ends the process within the library
         booster.load_model(bytearray(text))
     except (xgboost.core.XGBoostError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"XGBoost can't read the model: {_line(error)}") from None
+        raise ValueError(f"XGBoost can't read the model: {first_line(error)}") from None
     return booster
 
 
@@ -164,11 +165,7 @@ def _read_lightgbm(text: bytes) -> Any:
     try:
         return lightgbm.Booster(model_str=text.decode())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
-        raise ValueError(f"LightGBM can't read the model: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(f"LightGBM can't read the model: {first_line(error)}") from None
 
 
 _FIT: dict[str, Callable[[Order, Array, Array], bytes]] = {

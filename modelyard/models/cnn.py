@@ -30,7 +30,7 @@ class Cnn(nn.Module):
         depth: blocks.
         kernel: side of a filter in pixels, odd.
         pooling: ``max`` or ``average``.
-        norm: one of ``convolutions.NORMS``.
+        norm: one of ``networks.NORMS``.
         activation: a key of ``layers.ACTIVATIONS``.
         hidden: units of the hidden layer.
         dropout: share of the hidden layer's inputs and activations dropped in training.

@@ -10,16 +10,13 @@ GROUPS = 8
 """Most groups of a group norm; fewer where the filters can't be shared out evenly. Wu and He (2018,
 "Group Normalization") find 32 groups of wide layers, and 16 channels a group, to do alike."""
 
-NORMS = ("batch", "group", "none")
-"""Normalisations over the filters, by their names in the experiment file."""
-
 
 def normed(name: str, filters: int) -> nn.Module:
     """A normalisation of (n, filters, H, W).
 
     Args:
-        name: one of ``NORMS``: over the batch, over groups of filters of each image by itself,
-            which small batches don't disturb, or none.
+        name: one of ``networks.NORMS``: over the batch, over groups of filters of each image by
+            itself, which small batches don't disturb, or none.
         filters: how many there are.
     """
     if name == "batch":
@@ -35,7 +32,7 @@ def convolved(
     Args:
         before, after: filters.
         kernel: side of a filter in pixels, odd.
-        norm: one of ``NORMS``.
+        norm: one of ``networks.NORMS``.
         stride: pixels from one place of the filter to the next.
     """
     # A bias ahead of a norm would be subtracted again with the mean.

@@ -65,10 +65,13 @@ MLP = Family(
     },
 )
 
+NORMS = ("batch", "group", "none")
+"""Normalisations over the filters, by their names in the experiment file."""
+
 NORM = FamilyParameter(
     default="batch",
     type=str,
-    choices=("batch", "group", "none"),
+    choices=NORMS,
     description="normalisation after a convolution: over the batch, or over groups of filters of "
     "each image by itself",
 )

@@ -31,7 +31,7 @@ class ResNet(nn.Module):
         width: filters of the first stage; each further stage has twice as many.
         depth: blocks of each stage.
         activation: a key of ``layers.ACTIVATIONS``.
-        norm: one of ``convolutions.NORMS``.
+        norm: one of ``networks.NORMS``.
         dropout: share of the averaged image dropped in training.
     """
 
@@ -81,7 +81,7 @@ class Block(nn.Module):
         before, after: filters.
         stride: of the first convolution; 2 halves the image.
         activation: a key of ``layers.ACTIVATIONS``.
-        norm: one of ``convolutions.NORMS``.
+        norm: one of ``networks.NORMS``.
     """
 
     def __init__(self, before: int, after: int, stride: int, activation: str, norm: str) -> None:

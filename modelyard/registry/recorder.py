@@ -17,7 +17,7 @@ from modelyard.errors import LeaseLost, ModelyardError
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import EventRow
 from modelyard.registry.runs import Runs
-from modelyard.registry.tracking import Tracking, first_line, permanent
+from modelyard.registry.tracking import Tracking, permanent, said
 
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Recorder:
             "runs can't be written to MLflow at %s; the journal keeps them, and it is tried "
             "again: %s",
             self._tracking.name,
-            first_line(error),
+            said(error),
         )
 
     def catch_up(self) -> None:
@@ -150,4 +150,4 @@ class Recorder:
         """Let what MLflow would refuse for ever not hold up the rest."""
         if not permanent(error):
             raise error
-        LOG.warning("MLflow refuses %s, which stays in the journal: %s", what, first_line(error))
+        LOG.warning("MLflow refuses %s, which stays in the journal: %s", what, said(error))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from modelyard.contract import Scalar
+from modelyard.errors import first_line
 from modelyard.registry.library import open_client
 
 if TYPE_CHECKING:
@@ -232,8 +233,8 @@ class Tracking:
                 self._log_acceptable(run, entries[:half])
                 self._log_acceptable(run, entries[half:])
                 return
-            kind, key, reason = type(entries[0]).__name__, entries[0].key, first_line(error)
-            LOG.warning("MLflow refuses %s %r of run %s: %s", kind.lower(), key, run, reason)
+            kind, key = type(entries[0]).__name__.lower(), entries[0].key
+            LOG.warning("MLflow refuses %s %r of run %s: %s", kind, key, run, said(error))
 
     def set_status(self, run: str, status: RunStatus, *, at: float | None = None) -> None:
         """Set a run's status, and its end where it has ended."""
@@ -275,7 +276,6 @@ def permanent(error: Exception) -> bool:
     return getattr(error, "error_code", None) in _PERMANENT
 
 
-def first_line(error: Exception) -> str:
-    """An error's kind and the start of what it says, 300 characters at most."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+def said(error: Exception) -> str:
+    """An error's kind and the first line of what it says, for the log."""
+    return f"{type(error).__name__}: {first_line(error)}"

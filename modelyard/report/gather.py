@@ -105,9 +105,9 @@ def gather(source: Source, subject: Subject) -> Material:
     """Everything there is on a model; what can't be read is in the material's problems."""
     problems: list[str] = []
 
-    def tried(what: str, read: Callable[[], Value]) -> Value | None:
+    def tried(what: str, read: Callable[[], Value], *, there: bool = True) -> Value | None:
         try:
-            return read()
+            return read() if there else None
         except Exception as error:
             # A damaged or missing part costs its own pictures alone.
             problems.append(f"{what} can't be read: {error}")
@@ -120,15 +120,6 @@ def gather(source: Source, subject: Subject) -> Material:
     test = source.result(Stage.EVALUATE) if subject.evaluated else None
     judged = test.outcome if test else {}
     metrics = test.metrics if test else fitted.metrics if fitted else {}
-    kept = predicted = why = None
-    if "numbers" in said:
-        kept = tried(
-            "the trial's numbers", lambda: numbers.read(source.folder(subject.task, "numbers"))
-        )
-    if "predictions" in judged:
-        predicted = tried("the test predictions", lambda: _predictions(source))
-    if "explanation" in judged:
-        why = tried("the explanation", lambda: _explanation(source))
     return Material(
         title=subject.title,
         metric=subject.metric,
@@ -141,9 +132,17 @@ def gather(source: Source, subject: Subject) -> Material:
         fits=subject.fits,
         history=tried("the history", lambda: source.metrics(subject.task)) or (),
         outcome=judged,
-        kept=kept,
-        predictions=predicted,
-        explanation=why,
+        kept=tried(
+            "the trial's numbers",
+            lambda: numbers.read(source.folder(subject.task, "numbers")),
+            there="numbers" in said,
+        ),
+        predictions=tried(
+            "the test predictions", lambda: _predictions(source), there="predictions" in judged
+        ),
+        explanation=tried(
+            "the explanation", lambda: _explanation(source), there="explanation" in judged
+        ),
         problems=tuple(problems),
     )
 

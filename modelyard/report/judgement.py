@@ -71,40 +71,34 @@ def calibration(material: Material) -> go.Figure | None:
     if not bins:
         return None
     confidence, accuracy, rows, low, high = (np.array(part) for part in zip(*bins, strict=True))
+    diagonal = go.Scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": GREY, "dash": "dash"},
+        name="perfectly calibrated",
+    )
+    reliability = go.Scatter(
+        x=confidence,
+        y=accuracy,
+        mode="lines+markers",
+        marker={"size": 8},
+        line={"color": BLUE},
+        name="this model",
+        customdata=rows,
+        hovertemplate="sure %{x:.1%}, right %{y:.1%} of %{customdata} rows<extra></extra>",
+    )
+    histogram = go.Bar(
+        x=(low + high) / 2,
+        y=rows,
+        width=(high - low) * 0.9,
+        marker={"color": shade(BLUE, 0.5)},
+        showlegend=False,
+    )
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.05
     )
-    diagonal = {"color": GREY, "dash": "dash"}
-    figure.add_trace(
-        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, name="perfectly calibrated"),
-        row=1,
-        col=1,
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=confidence,
-            y=accuracy,
-            mode="lines+markers",
-            marker={"size": 8},
-            line={"color": BLUE},
-            name="this model",
-            customdata=rows,
-            hovertemplate="sure %{x:.1%}, right %{y:.1%} of %{customdata} rows<extra></extra>",
-        ),
-        row=1,
-        col=1,
-    )
-    figure.add_trace(
-        go.Bar(
-            x=(low + high) / 2,
-            y=rows,
-            width=(high - low) * 0.9,
-            marker={"color": shade(BLUE, 0.5)},
-            showlegend=False,
-        ),
-        row=2,
-        col=1,
-    )
+    figure.add_traces([diagonal, reliability, histogram], rows=[1, 1, 2], cols=[1, 1, 1])
     figure.update_yaxes(title="accuracy", range=[0, 1.02], tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title="rows", rangemode="tozero", row=2, col=1)
     figure.update_xaxes(title="confidence", range=[0, 1.02], tickformat=".0%", row=2, col=1)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
 """Okabe and Ito 2008, "Color Universal Design", without its yellow, which white swallows."""
 
-BLUE, ORANGE, GREEN, GREY = COLOURS[0], COLOURS[1], COLOURS[2], "#8a8f98"
+BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], "#8a8f98"
 
 SEQUENTIAL, DIVERGING = "Cividis", "RdBu"
 """Nuñez, Anderton and Renslow 2018: cividis looks the same to the colour-blind."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modelyard.api import ServingView, VersionView
 from modelyard.deploy import local
-from modelyard.errors import InputError, ModelyardError
+from modelyard.errors import InputError, ModelyardError, first_line
 from modelyard.registry.tracking import Tracking
 from modelyard.settings import Paths
 
@@ -126,7 +126,5 @@ def _translated() -> Iterator[None]:
     except ModelyardError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0][:300]
-        raise ModelyardError(
-            f"the model registry failed: {type(error).__name__}: {first}"
-        ) from error
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelyardError(f"the model registry failed: {said}") from error

@@ -27,7 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, first_line
 from modelyard.journal import postgres
 
 _OPENING = Lock()
@@ -126,10 +126,9 @@ def translated(url: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
         cause = error.__cause__ or error
-        first = (str(getattr(cause, "orig", cause)).splitlines() or [""])[0]
-        raise ModelyardError(
-            f"The study's database {postgres.name_of(postgres.parsed(url))} can't be used: {first}."
-        ) from error
+        name = postgres.name_of(postgres.parsed(url))
+        said = first_line(getattr(cause, "orig", cause))
+        raise ModelyardError(f"The study's database {name} can't be used: {said}.") from error
 
 
 def _open_sqlite(url: str) -> RDBStorage:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from modelyard.errors import InputError
+from modelyard.errors import InputError, first_line
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -57,7 +57,7 @@ def warm_up(
             for features in examples:
                 step(features)
     except torch._dynamo.exc.BackendCompilerFailed as error:
-        raise _refusal(str(error).splitlines()[0]) from error
+        raise _refusal(first_line(error)) from error
     finally:
         for weight in module.parameters():
             weight.grad = None

@@ -58,16 +58,8 @@ class NetworkFit:
         sizes = batch_sizes(len(data), plan.train.batch_size, plan.ranks.world)
         self.module = build(plan, data, sizes)
         self._loss = loss_for(plan.train, plan.task, data.target, plan.shape.outputs)
-        self._state = FitState(
-            module=self.module,
-            optimizer=OPTIMISERS[plan.train.optimizer](self.module, plan.train),
-            task=plan.task,
-            device=data.target.device,
-            train=data,
-            validation=validation,
-            epochs=plan.epochs,
-            steps=-(-len(sizes) // plan.train.accumulate),
-        )
+        steps = -(-len(sizes) // plan.train.accumulate)
+        self._state = _at_start(plan, self.module, data, validation, steps)
         if plan.start is not None:
             spread_rates(self._state.optimizer, self.module, plan.start.section.rate_factor)
             hooks = (*plan.start.hooks(), *hooks)
@@ -75,7 +67,7 @@ class NetworkFit:
         self._rates = Rates(
             plan.train.schedule,
             plan.train.learning_rate,
-            Horizon(epochs=plan.epochs, steps=self._state.steps),
+            Horizon(epochs=plan.epochs, steps=steps),
         )
         self._stepping = Stepping(
             plan, self._state, loss=self._loss, rates=self._rates, hooks=self._hooks
@@ -256,3 +248,19 @@ class NetworkFit:
             schedule=self._rates.to_json(),
             scaler=self._stepping.precision.to_json(),
         )
+
+
+def _at_start(
+    plan: NetworkPlan, module: nn.Module, data: Split, validation: Split, steps: int
+) -> FitState:
+    """Where a fit of so many optimiser's steps an epoch stands before its first."""
+    return FitState(
+        module=module,
+        optimizer=OPTIMISERS[plan.train.optimizer](module, plan.train),
+        task=plan.task,
+        device=data.target.device,
+        train=data,
+        validation=validation,
+        epochs=plan.epochs,
+        steps=steps,
+    )

@@ -11,7 +11,7 @@ import torch
 
 from modelyard.errors import InputError
 from modelyard.models.estimator import Array
-from modelyard.models.network import PREDICT_BATCH, Scale, features_tensor
+from modelyard.models.network import PREDICT_BATCH, Scale
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Features (n, …) and target (n,), on the device."""
@@ -79,21 +79,6 @@ class Resident:
     def parts(self) -> Iterator[torch.Tensor]:
         """See ``Split``."""
         return iter(torch.split(self.features, PREDICT_BATCH))
-
-
-def to_device(features: Array, truth: Array, scale: Scale | None, device: torch.device) -> Resident:
-    """Copy a split to the device.
-
-    Args:
-        features: preprocessed, float32, or int32 for ids.
-        truth: class indices, or values in their own unit.
-        scale: of a regression's target, None for classes.
-    """
-    return Resident(
-        features=features_tensor(features).to(device),
-        target=target_tensor(truth, scale).to(device),
-        truth=truth,
-    )
 
 
 def target_tensor(truth: Array, scale: Scale | None) -> torch.Tensor:

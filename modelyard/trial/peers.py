@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -120,15 +121,7 @@ def together(place: Place, scratch: Path, epoch: int) -> Iterator[Ranks]:
     try:
         if devices:
             torch.cuda.set_device(place.local % devices)
-        watch.meet(
-            lambda: distributed.init_process_group(
-                "cpu:gloo,cuda:nccl" if nccl else "gloo",
-                store=_store(place) if store is None else store,
-                rank=place.rank,
-                world_size=place.world,
-                timeout=SILENCE,
-            )
-        )
+        watch.meet(partial(_join, place, store, "cpu:gloo,cuda:nccl" if nccl else "gloo"))
         yield place.ranks
     except Exception as error:
         if (cause := watch.cause(error)) is not error:
@@ -136,6 +129,17 @@ def together(place: Place, scratch: Path, epoch: int) -> Iterator[Ranks]:
         raise
     finally:
         watch.end()
+
+
+def _join(place: Place, store: distributed.TCPStore | None, backend: str) -> None:  # type: ignore[name-defined]
+    """Meet the other ranks; the store is rank 0's own, which the others look for."""
+    distributed.init_process_group(
+        backend,
+        store=_store(place) if store is None else store,
+        rank=place.rank,
+        world_size=place.world,
+        timeout=SILENCE,
+    )
 
 
 def _store(place: Place) -> distributed.TCPStore:  # type: ignore[name-defined]

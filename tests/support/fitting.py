@@ -17,8 +17,10 @@ from modelyard.data.snapshot import Snapshot, open_snapshot, write_snapshot
 from modelyard.data.split import Parts
 from modelyard.data.texts import Texts
 from modelyard.experiment.model import Experiment
+from modelyard.models.network import features_tensor
 from modelyard.train.fit import FitJob
 from modelyard.train.reporting import PhaseName, Standing
+from modelyard.train.tensors import Array, Resident, target_tensor
 
 # As in a trial. With more, small operations wait for each other, on a busy machine for ever.
 torch.set_num_threads(1)
@@ -37,6 +39,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "lightgbm": {"n_estimators": 5},
 }
 """Parameters of each family with which it fits in no time."""
+
+
+def resident(features: Array, truth: Array) -> Resident:
+    """A split of classes that lies on the CPU as a whole."""
+    return Resident(
+        features=features_tensor(features), target=target_tensor(truth, None), truth=truth
+    )
 
 
 class Recorder:

@@ -13,7 +13,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from modelyard.cli import main
-from modelyard.errors import GateRefused, InputError, ModelyardError, ServerRefused
+from modelyard.errors import InputError, ModelyardError, ServerRefused
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 GROUP = typer.main.get_command(main.APP)
@@ -93,7 +93,6 @@ def test_version_is_printed(
     [
         (InputError("no"), 2),
         (ModelyardError("no"), 1),
-        (GateRefused("no"), 3),
         (ServerRefused(404, "no"), 2),
         (ServerRefused(500, "no"), 1),
     ],

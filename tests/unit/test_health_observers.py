@@ -25,8 +25,7 @@ from modelyard.train.observers.gradients import GradientFlow
 from modelyard.train.observers.observed import Fitted, Observed, Observers
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.recipe import write_recipe
-from modelyard.train.tensors import to_device
-from tests.support.fitting import Recorder, digits, experiment, job, table, texts
+from tests.support.fitting import Recorder, digits, experiment, job, resident, table, texts
 
 PLAIN = {"hidden": 32, "layers": 1, "norm": "none", "activation": "relu"}
 
@@ -81,8 +80,7 @@ def observed(
     features = {
         name: preprocessor.transform(snapshot.rows(name)) for name in ("train", "validation")
     }
-    cpu = torch.device("cpu")
-    splits = [to_device(features[n], snapshot.target(n), None, cpu) for n in features]
+    splits = [resident(rows, snapshot.target(name)) for name, rows in features.items()]
     plan = NetworkPlan(
         family="mlp",
         parameters=recipe.parameters,
@@ -384,7 +382,7 @@ def judged(network: nn.Module, rows: Any) -> tuple[Units, ...]:
     class View:
         module = network
         task = "classification"
-        validation = to_device(rows, np.zeros(len(rows)), None, torch.device("cpu"))
+        validation = resident(rows, np.zeros(len(rows)))
 
     sample = ActivationSample()
     sample.end(View())  # type: ignore[arg-type]

@@ -16,8 +16,7 @@ from modelyard.train.hooks import BatchView, FitView, Hook
 from modelyard.train.network import NetworkFit
 from modelyard.train.plan import NetworkPlan
 from modelyard.train.recipe import write_recipe
-from modelyard.train.tensors import to_device
-from tests.support.fitting import Recorder, experiment, table
+from tests.support.fitting import Recorder, experiment, resident, table
 
 STEPS = 4
 """Batches of an epoch: 240 rows by 64."""
@@ -70,12 +69,7 @@ def network_fit(
     recipe = write_recipe(file, FAMILIES["mlp"], {})
     preprocessor = Preprocessor.fit(snapshot.rows("train"), snapshot.card)
     splits = [
-        to_device(
-            preprocessor.transform(snapshot.rows(name)),
-            snapshot.target(name),
-            None,
-            torch.device("cpu"),
-        )
+        resident(preprocessor.transform(snapshot.rows(name)), snapshot.target(name))
         for name in ("train", "validation")
     ]
     plan = NetworkPlan(
