@@ -19,6 +19,9 @@ from modelyard.local import services
 from modelyard.local.ports import free_port
 from modelyard.settings import Paths
 
+START_SECONDS = 90.0
+"""Longest that a server's start may take."""
+
 
 @contextmanager
 def serving(home: Path, launches: Iterable[LaunchKey]) -> Iterator[str]:
@@ -41,7 +44,7 @@ def serving(home: Path, launches: Iterable[LaunchKey]) -> Iterator[str]:
         paths=paths,
     )
     try:
-        services.wait_ready(f"{address}/readyz", 90, service=service)
+        services.wait_ready(f"{address}/readyz", START_SECONDS, service=service)
         _settle(address)
         yield address
     finally:
@@ -68,5 +71,5 @@ def _open(paths: Paths, launches: tuple[LaunchKey, ...]) -> None:
 def _settle(address: str) -> None:
     """Wait until the server's own start is over, the last of which is that it makes MLflow's
     store: a question to the registry is answered once that is open."""
-    with Client(address) as client, suppress(ServerRefused):
-        client.versions("bench")
+    with Client(address, patience_seconds=START_SECONDS) as client, suppress(ServerRefused):
+        client.patiently(lambda: client.versions("bench"))
