@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,7 @@ class Table:
         )
 
 
-def listed(names: Any, limit: int = 20) -> str:
+def listed(names: Iterable[object], limit: int = 20) -> str:
     """Names for a message, the first few of many; what would steer a terminal is written out."""
     all_names = [str(name) for name in names]
     more = f" and {len(all_names) - limit} more" if len(all_names) > limit else ""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
 
 from modelyard.models.estimator import Array
+from modelyard.models.network import Scale
 
 STEPS = 32
 """Points of the path; Sundararajan et al. find 20 to 300 enough."""
 
 
-def integrated_gradients(module: nn.Module, features: Array, target: int, *, scale: Any) -> Array:
+def integrated_gradients(
+    module: nn.Module, features: Array, target: int, *, scale: Scale | None
+) -> Array:
     """What each input adds to one output on the way from a baseline.
 
     Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks", equation 3: the

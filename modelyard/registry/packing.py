@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.contract import digest_of
 from modelyard.data.card import DataCard
@@ -19,6 +19,9 @@ from modelyard.registry import signature
 from modelyard.registry.tracking import SWEEP, Tracking
 from modelyard.store.manifest import MANIFEST, read_manifest
 from modelyard.store.store import store_for
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
 
 LOADER = "modelyard.models.pyfunc"
 PACKED = "data/model"
@@ -55,7 +58,7 @@ def log_model(
     return str(logged.artifact_location), digests
 
 
-def _logged_model(tracking: Tracking, run: str, sweep: str) -> Any:
+def _logged_model(tracking: Tracking, run: str, sweep: str) -> LoggedModel:
     client = tracking.client
     experiment = client.get_run(run).info.experiment_id
     found = client.search_logged_models([experiment], f"tags.`{SWEEP}` = '{sweep}'")
@@ -76,7 +79,9 @@ def _commit(model: Path, example: Mapping[str, Any], folder: Path) -> Path:
     return target
 
 
-def _save(built: Path, packed: Path, card: DataCard, rows: Rows, *, run: str, logged: Any) -> None:
+def _save(
+    built: Path, packed: Path, card: DataCard, rows: Rows, *, run: str, logged: LoggedModel
+) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from modelyard.evaluate.predictions import CLASS
 from modelyard.report.material import Material
@@ -15,13 +16,14 @@ from modelyard.report.style import COLOURS, GREY, MOST_CURVES, finished
 POINTS = 400
 """Points of a curve; more can't be seen."""
 
-Curve = Callable[[Any, Any], tuple[Any, Any]]
+Array: TypeAlias = NDArray[Any]
+Curve: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def roc(material: Material) -> go.Figure | None:
     """ROC curves, each class against the others; None for a regression."""
 
-    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
+    def curve(truth: Array, score: Array) -> tuple[Array, Array]:
         from sklearn.metrics import roc_curve
 
         false, true, _ = roc_curve(truth, score)
@@ -40,13 +42,13 @@ def roc(material: Material) -> go.Figure | None:
 def precision_recall(material: Material) -> go.Figure | None:
     """Precision over recall, each class against the others; None for a regression."""
 
-    def curve(truth: Any, score: Any) -> tuple[Any, Any]:
+    def curve(truth: Array, score: Array) -> tuple[Array, Array]:
         from sklearn.metrics import precision_recall_curve
 
         precision, recall, _ = precision_recall_curve(truth, score)
         return recall, precision
 
-    def average(truth: Any, score: Any) -> float:
+    def average(truth: Array, score: Array) -> float:
         from sklearn.metrics import average_precision_score
 
         return float(average_precision_score(truth, score))
@@ -59,7 +61,7 @@ def precision_recall(material: Material) -> go.Figure | None:
     return figure
 
 
-def _scores(material: Material) -> dict[str, tuple[Any, Any]]:
+def _scores(material: Material) -> dict[str, tuple[Array, Array]]:
     """By class, which rows are of it and its probabilities; of two classes the second alone."""
     table = material.predictions
     if table is None or not material.classes:
@@ -74,7 +76,7 @@ def _scores(material: Material) -> dict[str, tuple[Any, Any]]:
 
 
 def _class_curves(
-    material: Material, curve: Curve, area: Callable[[Any, Any], float], named: str
+    material: Material, curve: Curve, area: Callable[[Array, Array], float], named: str
 ) -> go.Figure | None:
     """A curve for each class, at most so many: those with the smallest area."""
     scores = _scores(material)
@@ -103,7 +105,7 @@ def _class_curves(
     )
 
 
-def _area(truth: Any, score: Any) -> float:
+def _area(truth: Array, score: Array) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(truth, score))

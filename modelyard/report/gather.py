@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from modelyard.contract import Metrics, Stage, TrialResult
 from modelyard.evaluate import explanation, predictions
 from modelyard.evaluate.explanation import Explanation
 from modelyard.health import numbers
 from modelyard.report.material import Material
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_CELLS = 20_000_000
 """Cells of predictions that are drawn from: 160 MB, beside whatever else a server holds."""
@@ -169,8 +172,8 @@ def _fits(data: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _predictions(source: Source) -> Any:
-    import pandas as pd  # late: half a second that a page without predictions need not pay
+def _predictions(source: Source) -> pd.DataFrame:
+    import pandas  # late: half a second that a page without predictions need not pay
     import pyarrow.parquet as pq
 
     file = source.folder(Stage.EVALUATE, "predictions") / predictions.FILE
@@ -180,7 +183,7 @@ def _predictions(source: Source) -> Any:
             f"{about.num_rows:,} rows of {about.num_columns:,} columns are too many to draw; "
             f"they are in {predictions.FILE}"
         )
-    return pd.read_parquet(file)
+    return pandas.read_parquet(file)
 
 
 def _explanation(source: Source) -> Explanation:

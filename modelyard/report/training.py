@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from modelyard.health.numbers import Gradients
@@ -157,7 +158,7 @@ def _label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _powers(logs: Any) -> dict[str, object]:
+def _powers(logs: NDArray[np.float64]) -> dict[str, object]:
     """Ticks of a colour bar: whole powers of ten, or plain numbers where there are too few."""
     known = logs[np.isfinite(logs)]
     if not len(known):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.api import FailureView, Owner
-from modelyard.contract import Batch, LaunchKey, Metrics, Stop
+from modelyard.api import FailureView, Owner, SweepRequest
+from modelyard.contract import Batch, Document, LaunchKey, Metrics, Stop
 from modelyard.journal.database import Database
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
@@ -63,7 +63,7 @@ class LiveJournal(Journal):
             self._latest.pop(key, None)
         self._waiting.pop(sweep, None)
 
-    def create_sweep(self, sweep: str, request: Any, document: Any) -> SweepRow:
+    def create_sweep(self, sweep: str, request: SweepRequest, document: Document) -> SweepRow:
         row = super().create_sweep(sweep, request, document)
         self._changes.notify(row.id)
         return row

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from modelyard.contract import Exit, Stop
 
@@ -63,7 +63,7 @@ class Stopping:
         if not self._finishing:
             self._stop(reason.value)
 
-    def _on_signal(self, _signal: int, _frame: FrameType | None) -> Any:
+    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
         self._stop("SIGTERM")
 
     def _stop(self, reason: str) -> None:
