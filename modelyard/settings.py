@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         3.0, gt=0, description="Between SIGTERM and SIGKILL for a trial that is to stop."
     )
     start_seconds: float = Field(
-        90.0, gt=0, description="Longest a server may take until it answers."
+        300.0, gt=0, description="Longest a server may take until it answers."
     )
     experiment_limit_bytes: int = Field(
         1_000_000, gt=0, description="Largest experiment file that is read."

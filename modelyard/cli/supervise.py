@@ -74,18 +74,19 @@ class Supervision:
             ModelyardError: server, Prefect or flow can't be had; the sweep hasn't ended.
         """
         while True:
-            view = self._next_view()
-            if view is not None:
-                self.last = view
-                self._display.show(view)
-                if view.state in ENDED or view.state is SweepState.INTERRUPTED:
-                    return view
-                self._lead(view)
-            if not services.alive(self._server):
-                raise ServerUnreachable(
-                    "the Modelyard server ended, and its trials with it; what they had finished "
-                    f"is kept. Its log is {self._settings.paths.log('server')}"
-                )
+            try:
+                view = self._next_view()
+                if view is not None:
+                    self.last = view
+                    self._display.show(view)
+                    if view.state in ENDED or view.state is SweepState.INTERRUPTED:
+                        return view
+                    self._lead(view)
+            except ServerUnreachable:
+                # Whoever found out first: that it has ended says more than that it is silent.
+                self._require_server()
+                raise
+            self._require_server()
             self._keep_flow()
 
     def ask_flow_to_end(self) -> None:
@@ -99,6 +100,13 @@ class Supervision:
         self._renewal.stop()
         if self._child is not None:
             self._child.wait(flow_seconds)
+
+    def _require_server(self) -> None:
+        if not services.alive(self._server):
+            raise ServerUnreachable(
+                "the Modelyard server ended, and its trials with it; what they had finished "
+                f"is kept. Its log is {self._settings.paths.log('server')}"
+            )
 
     def _follow(self) -> None:
         try:

@@ -66,7 +66,7 @@ def deploy(
     port: int | Literal["auto"],
     paths: Paths,
     run: str | None = None,
-    deadline_seconds: float = 90.0,
+    deadline_seconds: float = 300.0,
 ) -> ServingView:
     """Make this version the one that serves; blocks until it answers. Repeating changes nothing.
 

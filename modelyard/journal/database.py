@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 # Whole, before any thread of ours asks: Optuna and MLflow import the rest of SQLAlchemy in theirs,
@@ -77,8 +78,9 @@ class Database:
         # milliseconds, and a writer in the middle of a group commit would be met often; on
         # Postgres two that write what they have just read would not see each other.
         self._turn = RLock()
-        # Why the database last refused, until it takes a write again.
+        # Why the database last refused, and when, until it takes a write again.
         self._refusal: str | None = None
+        self._refused_at = 0.0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -120,11 +122,17 @@ class Database:
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
+        asked_at = monotonic()
         if not self._turn.acquire(timeout=TURN_SECONDS):
             # Those ahead each wait for the database in turn: what they were told is the cause.
             unknown = f"The journal {self.name} doesn't answer those who write it."
             raise ModelyardError(self._refusal or unknown)
         try:
+            # What one of them was told holds for who has waited as long as it has: were each to
+            # wait anew, the last of many would be heard of after minutes.
+            waited = monotonic() - asked_at >= BUSY_SECONDS and self._refused_at >= asked_at
+            if waited and self._refusal is not None:
+                raise ModelyardError(self._refusal)
             yield
         finally:
             self._turn.release()
@@ -141,7 +149,7 @@ class Database:
         except PoolTimeout as error:
             raise ModelyardError(f"The journal {self.name} has no connection left.") from error
         except DBAPIError as error:
-            self._refusal = self._sentence(error)
+            self._refusal, self._refused_at = self._sentence(error), monotonic()
             raise ModelyardError(self._refusal) from error
 
     def _sentence(self, error: DBAPIError) -> str:

@@ -113,8 +113,13 @@ class Journal:
         flow_run: str | None = None,
         note: str | None = None,
         actor: str = "server",
+        owner: Owner | None = None,
     ) -> SweepRow:
-        """Change what is given and differs, audited. A wish to cancel is never taken back."""
+        """Change what is given and differs, audited. A wish to cancel is never taken back.
+
+        Args:
+            owner: given, nothing is changed unless the sweep is this one's.
+        """
         wanted = {
             "state": state,
             "desired": desired,
@@ -125,17 +130,17 @@ class Journal:
             "note": note,
         }
         with self._writing() as (connection, now):
-            return sweeps.change(connection, now, sweep, wanted, actor)
+            return sweeps.change(connection, now, sweep, wanted, actor, owner)
 
     def await_flow_run(self, sweep: str, deployment: str) -> SweepRow:
         """Have a new flow run of a deployment lead the sweep, as its tags then say."""
         with self._writing() as (connection, now):
             return sweeps.await_flow_run(connection, now, sweep, deployment)
 
-    def set_owner(self, sweep: str, owner: Owner | None) -> None:
-        """Give the sweep to a process, or to nobody."""
+    def set_owner(self, sweep: str, owner: Owner | None, *, before: Owner | None = None) -> None:
+        """Give the sweep to a process, or to nobody; given the one before, only if it is its."""
         with self._writing() as (connection, now):
-            sweeps.set_owner(connection, now, sweep, owner)
+            sweeps.set_owner(connection, now, sweep, owner, before)
 
     def renew_owner(self, sweep: str, owner: Owner) -> bool:
         """The owner lives. False when somebody else, or nobody, owns the sweep."""

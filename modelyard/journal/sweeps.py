@@ -96,13 +96,21 @@ def newest(connection: Connection, limit: int) -> list[SweepRow]:
 
 
 def change(
-    connection: Connection, now: float, sweep: str, wanted: Mapping[str, Any], actor: str
+    connection: Connection,
+    now: float,
+    sweep: str,
+    wanted: Mapping[str, Any],
+    actor: str,
+    owner: Owner | None,
 ) -> SweepRow:
     """Write what differs, with one audit row; ``note`` is added once to the notes.
 
-    A wish to cancel is final: no later wish replaces it.
+    A wish to cancel is final: no later wish replaces it. Given an owner, nothing is written
+    once the sweep isn't its own.
     """
     row = get(connection, sweep)
+    if owner not in (None, row.owner):
+        return row
     values = {k: v for k, v in wanted.items() if v is not None and v != getattr(row, k, None)}
     if row.desired is Desired.CANCELLED:
         values.pop("desired", None)
@@ -135,14 +143,15 @@ def await_flow_run(connection: Connection, now: float, sweep: str, deployment: s
     return get(connection, sweep)
 
 
-def set_owner(connection: Connection, now: float, sweep: str, owner: Owner | None) -> None:
-    """Give the sweep to a process, or to nobody."""
+def set_owner(
+    connection: Connection, now: float, sweep: str, owner: Owner | None, before: Owner | None
+) -> None:
+    """Give the sweep to a process, or to nobody; given the one before, only if it is its."""
     text = None if owner is None else owner.model_dump_json()
-    connection.execute(
-        update(sweeps)
-        .where(sweeps.c.id == sweep)
-        .values(owner=text, owner_renewed_at=None if owner is None else now)
-    )
+    change = update(sweeps).where(sweeps.c.id == sweep)
+    if before is not None:
+        change = change.where(sweeps.c.owner == before.model_dump_json())
+    connection.execute(change.values(owner=text, owner_renewed_at=None if owner is None else now))
 
 
 def renew_owner(connection: Connection, now: float, sweep: str, owner: Owner) -> bool:

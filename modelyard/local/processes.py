@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
-START_TOLERANCE_SECONDS = 0.05
-"""Two readings of one process' start time differ by less than this (a clock tick is 10 ms)."""
+START_TOLERANCE_SECONDS = 2.0
+"""Two readings of one process' start time differ by less than this, though the clock is set in
+between; no pid is used again so soon."""
 
 KILLED_SECONDS = 5.0
 """Longest wait for the kernel to take a killed process away; one in a device's grip stays."""

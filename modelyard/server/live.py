@@ -78,8 +78,8 @@ class LiveJournal(Journal):
         self._changes.notify(sweep)
         return row
 
-    def set_owner(self, sweep: str, owner: Owner | None) -> None:
-        super().set_owner(sweep, owner)
+    def set_owner(self, sweep: str, owner: Owner | None, *, before: Owner | None = None) -> None:
+        super().set_owner(sweep, owner, before=before)
         self._changes.notify(sweep)
 
     def begin_stage(self, sweep: str, stage: str) -> StageRow:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from modelyard.api import Desired, Owner, SweepState
-from modelyard.journal.rows import SweepRow
 from modelyard.local import processes, services
 from modelyard.server.live import LiveJournal
 from modelyard.server.supervisor import Supervisor
@@ -60,8 +59,9 @@ class OwnerWatch:
         self._seconds = seconds
         self._run = run
         self._shutdown = shutdown
-        self._heard_since = time.monotonic()
-        self._ticked = time.monotonic()
+        # By the clock of the wall: the other one stands still while a machine sleeps.
+        self._heard_since = time.time()
+        self._ticked = time.time()
 
     async def watch(self) -> None:
         """Look twice a second, until cancelled."""
@@ -69,15 +69,16 @@ class OwnerWatch:
 
     async def look(self) -> None:
         """Interrupt the sweeps of owners that are gone now."""
-        now = time.monotonic()
+        now = time.time()
         if now - self._ticked > SLEPT_SECONDS:
             self._heard_since = now
         self._ticked = now
         lapsed = await asyncio.to_thread(self._journal.lapsed, self._seconds)
         still = await self._still() if lapsed else frozenset()
-        gone = [row for row in lapsed if not alive(row.owner) or row.id in still]
-        await asyncio.gather(*(self._interrupt(row) for row in gone))
-        for run in {row.owner.run for row in gone if row.owner is not None}:
+        owned = [(row.id, row.owner) for row in lapsed if row.owner is not None]
+        gone = [(sweep, owner) for sweep, owner in owned if not alive(owner) or sweep in still]
+        await asyncio.gather(*(self._interrupt(sweep, owner) for sweep, owner in gone))
+        for run in {owner.run for _, owner in gone}:
             await self._end_services(run)
 
     async def lapsed(self, sweep: str) -> bool:
@@ -92,19 +93,20 @@ class OwnerWatch:
 
         After a start nobody could renew for a while: owners that live get their time again.
         """
-        if time.monotonic() - self._heard_since < STILL_SECONDS:
+        if time.time() - self._heard_since < STILL_SECONDS:
             return frozenset()
         silent = await asyncio.to_thread(self._journal.lapsed, STILL_SECONDS)
         return frozenset(row.id for row in silent)
 
-    async def _interrupt(self, row: SweepRow) -> None:
-        process = "?" if row.owner is None else row.owner.process
-        reason = f"the run that owns it (process {process}) has gone"
-        if row.desired is Desired.RUNNING:
-            await self._supervisor.want(row.id, Desired.INTERRUPTED, reason, actor="owner watch")
-        if not await self._supervisor.settled(row.id, WIND_DOWN_SECONDS):
-            LOG.error("sweep %s still winds down after %g s", row.id, WIND_DOWN_SECONDS)
-        await asyncio.to_thread(self._journal.set_owner, row.id, None)
+    async def _interrupt(self, sweep: str, owner: Owner) -> None:
+        """Interrupt a sweep, unless another run has taken it over since it was looked at."""
+        reason = f"the run that owns it (process {owner.process}) has gone"
+        await self._supervisor.want(
+            sweep, Desired.INTERRUPTED, reason, actor="owner watch", owner=owner
+        )
+        if not await self._supervisor.settled(sweep, WIND_DOWN_SECONDS):
+            LOG.error("sweep %s still winds down after %g s", sweep, WIND_DOWN_SECONDS)
+        await asyncio.to_thread(self._journal.set_owner, sweep, None, before=owner)
 
     async def _end_services(self, run: str) -> None:
         """End every service of a run; this server, when it is one of them, last and by itself."""
@@ -128,6 +130,6 @@ class OwnerWatch:
         return any(row.state is SweepState.RUNNING for row in self._journal.sweeps())
 
 
-def alive(owner: Owner | None) -> bool:
+def alive(owner: Owner) -> bool:
     """Whether the owner's process lives on this machine."""
-    return owner is not None and processes.lives(owner.process, owner.started)
+    return processes.lives(owner.process, owner.started)

@@ -114,21 +114,31 @@ class Supervisor:
         _require_stopped(row)
         return await asyncio.to_thread(self._reopen, row, owner)
 
-    async def want(self, sweep: str, desired: Desired, reason: str, *, actor: str) -> SweepRow:
+    async def want(
+        self, sweep: str, desired: Desired, reason: str, *, actor: str, owner: Owner | None = None
+    ) -> SweepRow:
         """Write a wish for a sweep and see to it; returns before it has come true.
 
         Args:
             desired: cancelled or interrupted.
             reason: a sentence for the user.
             actor: who wants it, for the audit.
+            owner: it is wanted only while the sweep is this one's.
         """
         row = await asyncio.to_thread(self._journal.sweep, sweep)
         stopped = row.state is SweepState.INTERRUPTED
         if row.state in ENDED or (stopped and desired is Desired.INTERRUPTED):
             return row
         row = await asyncio.to_thread(
-            self._journal.update_sweep, row.id, desired=desired, message=reason, actor=actor
+            self._journal.update_sweep,
+            row.id,
+            desired=desired,
+            message=reason,
+            actor=actor,
+            owner=owner,
         )
+        if owner not in (None, row.owner):
+            return row
         LOG.info("sweep %s is to be %s: %s", row.id, row.desired, reason or "no reason given")
         await self._stop(row)
         return await asyncio.to_thread(self._journal.sweep, row.id)

@@ -62,7 +62,7 @@ def hung_at(launch: LaunchView, policy: Policy) -> float | None:
     if launch.row.result is not None:
         limit = policy.exit_seconds
     last = launch.row.beat_at or launch.running_since or launch.row.created_at
-    return None if limit is None else last + limit
+    return None if limit is None else max(last, launch.heard_since) + limit
 
 
 def timed_out_at(task: TaskView, policy: Policy) -> float | None:

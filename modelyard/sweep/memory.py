@@ -12,6 +12,10 @@ from modelyard.sweep.sightings import Sightings
 from modelyard.sweep.work import Task
 from modelyard.sweep.world import LaunchView, TaskView
 
+AWAY_SECONDS = 2.0
+"""A look that comes so much later than it was due wasn't only held up: this process or the whole
+machine stood still, or the journal was away. Trials that live are to be heard first."""
+
 
 class Memory:
     """Makes tasks' views from what journal and executor told. Rebuilt by a controller's start.
@@ -23,18 +27,21 @@ class Memory:
         cursor: id of the newest event that is known.
         pruned: tasks that the pruner wants stopped.
         signalled: launches that the executor was asked to stop.
+        due: when the next look is to come at the latest, by the database's clock; None for any.
     """
 
     def __init__(self, *, metric: str | None) -> None:
         self.cursor = 0
         self.pruned: set[str] = set()
         self.signalled: set[LaunchKey] = set()
+        self.due: float | None = None
         self._metric = metric
         self._rows: dict[str, dict[int, LaunchRow]] = {}
         self._reports: dict[str, dict[int, float]] = {}
         self._settled: dict[str, TaskView] = {}
         self._sightings = Sightings()
         self._heard = False
+        self._heard_since: float | None = None
 
     @property
     def ran(self) -> bool:
@@ -47,6 +54,9 @@ class Memory:
 
     def learn(self, news: News, jobs: Iterable[Job]) -> None:
         """Take in what is new in the journal, and what the executor sees."""
+        late = self.due is not None and news.now > self.due + AWAY_SECONDS
+        if self._heard_since is None or late:
+            self._heard_since = news.now
         for row in news.launches:
             self.keep(row)
         for event in news.events:
@@ -103,4 +113,5 @@ class Memory:
             signalled=row.key in self.signalled,
             waiting_since=self._sightings.waiting_since(row.key),
             running_since=self._sightings.running_since(row.key),
+            heard_since=self._heard_since or 0.0,
         )

@@ -135,6 +135,7 @@ class Reconciler:
                 raise self._fault
             # In a thread: for hundreds of trials it takes longer than news should wait.
             found, planning = await asyncio.to_thread(_timed, world, self._work.policy(desired))
+            self._memory.due = found.again_at
             first = next(iter(found.actions), None)
             if isinstance(first, Finish) and not self._busy and not settling:
                 await self._work.finish(first)

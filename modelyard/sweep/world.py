@@ -69,6 +69,7 @@ class LaunchView:
         signalled: this controller has already asked the executor to stop it.
         waiting_since: since when it was seen to wait for what it waits for now.
         running_since: since when this controller has seen it run.
+        heard_since: since when it would have been heard: this controller was away before.
     """
 
     row: LaunchRow
@@ -76,6 +77,7 @@ class LaunchView:
     signalled: bool = False
     waiting_since: float | None = None
     running_since: float | None = None
+    heard_since: float = 0.0
 
     @property
     def waiting(self) -> bool:

@@ -104,6 +104,47 @@ def test_one_whose_turn_never_comes_is_told_why(url: str, monkeypatch: pytest.Mo
     journal.close()
 
 
+def test_who_waited_behind_a_refused_writer_does_not_wait_anew(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for the same: it is told the cause at once, and the next who comes writes."""
+    migrate(url)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
+    journal = Journal.open(url, lease_seconds=60)
+    journal.acquire("http://127.0.0.1:1")
+    behind = Behind(journal, Path(url.removeprefix("sqlite:///")))
+    monkeypatch.setattr(journal._database, "_turn", behind)
+
+    with pytest.raises(ModelyardError, match="locked by another program"):
+        journal.renew()
+
+    assert behind.first == "locked"
+    journal.renew()
+    journal.close()
+
+
+class Behind:
+    """A turn that comes once somebody else was refused, for the file was locked meanwhile."""
+
+    def __init__(self, journal: Journal, file: Path) -> None:
+        self._journal = journal
+        self._file = file
+        self.first = ""
+
+    def acquire(self, timeout: float) -> bool:
+        if not self.first:
+            self.first = "refused"
+            with closing(sqlite3.connect(self._file, isolation_level=None)) as other:
+                other.execute("begin immediate")
+                with pytest.raises(ModelyardError, match="locked by another program"):
+                    self._journal.renew()
+                self.first = "locked"
+        return timeout > 0
+
+    def release(self) -> None:
+        """Nobody else is there."""
+
+
 def test_a_full_disk_is_said_and_nothing_stored_is_lost(url: str) -> None:
     """A file that may not grow refuses the write with a sentence, and keeps what it has."""
     migrate(url)

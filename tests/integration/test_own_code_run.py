@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from modelyard.settings import Paths
-from tests.support.home import command, document, whole_home
+from tests.support.home import DEADLINE_SECONDS, command, document, whole_home
 from tests.support.own_code import HELPERS, write
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -84,6 +84,7 @@ def test_own_code_goes_all_the_way_and_a_change_of_it_makes_the_next_version(
         f"{second['serving']['address']}/invocations",
         content=(home.models / "own" / "example.json").read_bytes(),
         headers={"content-type": "application/json"},
+        timeout=DEADLINE_SECONDS,
     )
     for file in folder.glob("*.gone"):
         file.rename(file.with_suffix(".py"))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from modelyard.settings import Paths
-from tests.support.home import command, document, whole_home
+from tests.support.home import DEADLINE_SECONDS, command, document, whole_home
 from tests.support.plugins import EXAMPLES
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -39,7 +39,8 @@ def test_an_experiment_made_of_plugins_ends_in_a_serving_model(
         assert done.returncode == 0, done.stderr
         found = document(done)
         row = {"inputs": {"x": [0.0], "y": [1.0]}}
-        answer = httpx.post(f"{found['serving']['address']}/invocations", json=row).json()
+        address = f"{found['serving']['address']}/invocations"
+        answer = httpx.post(address, json=row, timeout=DEADLINE_SECONDS).json()
         tags = _plugins(paths)
 
     assert answer["predictions"][0]["prediction"] == "upper"

@@ -36,7 +36,7 @@ __all__ = ["postgres"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SECONDS = 120.0
+SECONDS = 600.0
 
 Opener = Callable[[str], Settings]
 

@@ -26,8 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:::mlflow"),
 ]
 
-SECONDS = 180.0
-
 TRIES = 200
 """Far more than requests are hurt, so that a test that can't succeed ends."""
 

@@ -37,7 +37,7 @@ from tests.support.ports import reserved_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DEADLINE = 120.0
+DEADLINE = 600.0
 TRAIN = {"batch_size": 32, "schedule": "constant", "optimizer": "sgd", "learning_rate": 0.1}
 PARAMETERS = {"hidden": 16, "norm": "none"}
 

@@ -15,7 +15,7 @@ from modelyard.local.spawner import ExecSpawner, ForkSpawner, spawner_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DEADLINE = 90.0
+DEADLINE = 600.0
 
 
 def test_linux_forks_and_others_spawn() -> None:

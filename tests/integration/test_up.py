@@ -11,6 +11,7 @@ import pytest
 from modelyard.local import processes, services
 from modelyard.settings import Paths
 from tests.support.home import (
+    DEADLINE_SECONDS,
     client,
     command,
     document,
@@ -21,6 +22,9 @@ from tests.support.home import (
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ASKED: dict[str, Any] = {"trust_env": False, "timeout": DEADLINE_SECONDS}
+"""How servers of this machine are asked: directly, and they may be slow."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def test_up_starts_everything_once_and_runs_deployments(home: Paths) -> None:
     assert "everything is up already" in second.stdout
     up = {service["name"]: service["address"] for service in document(first)["services"]}
     assert set(up) == {"server", "prefect", "worker", "mlflow"}
-    assert httpx.get(up["mlflow"], trust_env=False).status_code == 200
+    assert httpx.get(up["mlflow"], **ASKED).status_code == 200
     flow_run = asked_for(
         up["prefect"],
         {"name": "by-api", "data": {"source": "sklearn:iris"}, "model": "random-forest"}
@@ -66,7 +70,7 @@ def test_cancelling_in_prefect_cancels_the_sweep(home: Paths) -> None:
     httpx.post(
         f"{prefect.address}/api/flow_runs/{flow_run}/set_state",
         json={"state": {"type": "CANCELLING"}},
-        trust_env=False,
+        **ASKED,
     ).raise_for_status()
 
     with client(home) as server:
@@ -92,7 +96,7 @@ def test_down_ends_every_process(home: Paths) -> None:
 
 def asked_for(prefect: str, experiment: dict[str, Any]) -> str:
     """A run of the deployment ``pipeline``, by Prefect's API."""
-    with httpx.Client(base_url=f"{prefect}/api", trust_env=False) as http:
+    with httpx.Client(base_url=f"{prefect}/api", **ASKED) as http:
         deployment = http.get("/deployments/name/pipeline/pipeline").raise_for_status().json()
         answer = http.post(
             f"/deployments/{deployment['id']}/create_flow_run",
@@ -102,7 +106,7 @@ def asked_for(prefect: str, experiment: dict[str, Any]) -> str:
 
 
 def final_state(prefect: str, flow_run: str) -> dict[str, Any] | None:
-    answer = httpx.get(f"{prefect}/api/flow_runs/{flow_run}", trust_env=False)
+    answer = httpx.get(f"{prefect}/api/flow_runs/{flow_run}", **ASKED)
     state: dict[str, Any] = answer.json()["state"]
     return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
@@ -110,6 +114,6 @@ def final_state(prefect: str, flow_run: str) -> dict[str, Any] | None:
 def artifacts(prefect: str, flow_run: str) -> list[dict[str, Any]]:
     wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}}
     found: list[dict[str, Any]] = httpx.post(
-        f"{prefect}/api/artifacts/filter", json=wanted, trust_env=False
+        f"{prefect}/api/artifacts/filter", json=wanted, **ASKED
     ).json()
     return found

@@ -20,7 +20,7 @@ from modelyard.errors import ModelyardError
 from modelyard.local import processes, services
 from modelyard.settings import Paths, Settings
 
-DEADLINE_SECONDS = 240.0
+DEADLINE_SECONDS = 600.0
 """Longest that anything here may take; far beyond what it takes on a busy machine."""
 
 

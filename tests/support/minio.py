@@ -18,7 +18,7 @@ import pytest
 from tests.support.ports import reserved_port
 
 ELSEWHERE = Path("/var/lib/modelyard-cluster/bin/minio")
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from modelyard.local import services
 from modelyard.registry.tracking import Tracking
 from tests.support.ports import reserved_port
 
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 
 
 def shared_tracking(factory: pytest.TempPathFactory) -> Tracking:

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from modelyard.api import TrialState
+from modelyard.api import Desired, TrialState
 from modelyard.contract import LaunchKey, Stage, Stop, TrialResult, TrialSpec
 from modelyard.executor import Capacity, Job, JobPhase
 from modelyard.experiment.model import Objective
 from modelyard.experiment.resources import Resources
-from modelyard.journal.rows import LaunchRow, TrialRow
+from modelyard.journal.rows import LaunchRow, News, TrialRow
 from modelyard.sweep.budget import busy_seconds, crowd_note, overdue, parallel_trials
+from modelyard.sweep.memory import Memory
 from modelyard.sweep.winner import choose_winner
+from modelyard.sweep.work import Task
 from modelyard.sweep.world import LaunchView, Policy, TaskView
 
 KEY = LaunchKey(sweep="abcdefgh", task="0", number=1)
@@ -77,6 +79,19 @@ def test_waiting_for_a_place_is_not_silence() -> None:
     waiting = Job(key=KEY, spec_digest="d", phase=JobPhase.WAITING)
     task = TaskView(task="0", launches=(LaunchView(row=ROW, job=waiting),))
     assert overdue(task, 4000.0, POLICY) is None
+
+
+def test_who_was_away_hears_trials_anew_before_they_count_as_hung() -> None:
+    """Silence counts from the first look, and anew from one that came late, as after a sleep."""
+    memory, task = Memory(metric=None), Task(task="0")
+    row = replace(ROW, beat_at=200.0, phase="training", phase_steps=True)
+    late = []
+    for due, now in ((None, 1000.0), (1120.0, 1121.0), (1120.0, 4000.0), (4120.0, 4121.0)):
+        memory.due = due
+        memory.learn(News(now=now, desired=Desired.RUNNING, events=(), launches=(row,)), ())
+        late.append(overdue(memory.view(task, {}, launching=False), now, POLICY))
+
+    assert late == [None, Stop.HUNG, None, Stop.HUNG]
 
 
 def test_limits_count_from_when_a_launch_ran() -> None:

@@ -11,12 +11,21 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli.background import Background
-from modelyard.cli.choose import differences
+from modelyard.cli.boot import Boot
+from modelyard.cli.choose import Chosen, differences
 from modelyard.cli.deployments import deployment_names, prefect_file
+from modelyard.cli.display import display_for
 from modelyard.cli.lineage import lineage
+from modelyard.cli.owner import this_process
 from modelyard.cli.run import Wanted
+from modelyard.cli.servers import Attached
 from modelyard.cli.signals import InterruptOnce
-from modelyard.errors import InputError, Interrupted
+from modelyard.cli.supervise import Supervision
+from modelyard.cli.terminal import console
+from modelyard.errors import InputError, Interrupted, ServerUnreachable
+from modelyard.local.services import Service
+from modelyard.settings import Settings
+from tests.support.cluster_wire import view
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -131,3 +140,30 @@ def test_keys_that_prefect_would_read_over_are_refused(
 
     with pytest.raises(InputError, match=said):
         deployment_names(file)
+
+
+def test_a_server_that_ended_is_said_whoever_finds_out_first(tmp_path: Path) -> None:
+    """Those who ask it only know that it doesn't answer; that it has ended says more."""
+    supervision = Supervision(
+        settings=Settings(home=tmp_path),
+        boot=NoBoot(),
+        server=Service(name="server", process=2**22 - 7, started=1.0, address="http://127.0.0.1:1"),
+        chosen=Chosen(view=view()),
+        owner=this_process(),
+        display=display_for(console(json_output=True), "accuracy"),
+    )
+    supervision._news.put(ServerUnreachable("the Modelyard server doesn't answer"))
+
+    with pytest.raises(ServerUnreachable, match="the Modelyard server ended, and its trials"):
+        supervision.run()
+    supervision.close()
+
+
+class NoBoot(Boot):
+    """No server is started: the one of the test has ended."""
+
+    def __init__(self) -> None:
+        self.prefect = self.again()
+
+    def again(self) -> Background[Attached]:
+        return Background(lambda: threading.Event().wait())

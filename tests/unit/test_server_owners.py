@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modelyard.api import Owner, SweepState
+from modelyard.api import Desired, Owner, SweepState
 from modelyard.local import services
 from modelyard.server import owners
 from modelyard.server.changes import Changes
@@ -132,6 +132,47 @@ def test_a_living_owner_that_stands_still_is_given_time(
 
         assert bench.journal.sweep(sweep.id).state is state
         assert lapsed is (state is SweepState.INTERRUPTED)
+
+    scene(tmp_path, scenario)
+
+
+def test_a_sweep_that_was_taken_over_since_it_was_looked_at_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen of the owner before says nothing about the one that it has now."""
+
+    async def scenario(bench: Bench) -> None:
+        sweep = add_sweep(bench.journal, owner=GONE)
+        seen = bench.journal.lapsed(-1.0)
+        bench.journal.set_owner(sweep.id, living("r2"))
+        monkeypatch.setattr(bench.journal, "lapsed", lambda _seconds: seen)
+
+        await bench.watch.look()
+
+        after = bench.journal.sweep(sweep.id)
+        assert (after.state, after.desired) == (SweepState.RUNNING, Desired.RUNNING)
+        assert after.owner == living("r2")
+
+    scene(tmp_path, scenario)
+
+
+def test_who_goes_on_while_the_gone_owner_is_dealt_with_keeps_the_sweep(tmp_path: Path) -> None:
+    """Both wait for the same stage to wind down; the sweep is the new one's afterwards."""
+
+    async def scenario(bench: Bench) -> None:
+        sweep = add_sweep(bench.journal, owner=GONE)
+        await bench.supervisor.run_stage(sweep.id, "prepare")
+        await until(lambda: bench.runner.started)
+        move_owner_clock(tmp_path, LATE_SECONDS)
+
+        await asyncio.gather(
+            bench.watch.look(),
+            bench.supervisor.continue_sweep(sweep.id, living("r2"), lapsed=True),
+        )
+
+        after = bench.journal.sweep(sweep.id)
+        assert (after.state, after.desired) == (SweepState.RUNNING, Desired.RUNNING)
+        assert after.owner == living("r2")
 
     scene(tmp_path, scenario)
 
