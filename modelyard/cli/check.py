@@ -51,7 +51,8 @@ class CheckedExperiment:
 
     Args:
         file: absolute path of its file.
-        experiment: ``data.source`` is absolute, ``search.space`` is what will be searched.
+        experiment: ``data.source`` is absolute, ``search.space`` is what will be searched; None
+            where the server fills it in.
         card: its data; None where only the prepare stage can look at it.
         catalogue: what it was checked against; ``chosen`` is its family.
         trials: that will reach an end.

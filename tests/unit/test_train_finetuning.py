@@ -122,13 +122,15 @@ def test_weights_are_looked_at_before_any_fit(tmp_path: Path) -> None:
     """What fits is said by nothing, what doesn't with every mismatch, as a fit would; trees start
     from nothing, and no parameter that shapes the model is searched."""
     snapshot = digits(tmp_path / "data", rows=100)
-    bare = pretrained(tmp_path, snapshot) / "weights.safetensors"
+    packed = pretrained(tmp_path, snapshot)
+    bare = packed / "weights.safetensors"
     section = {"family": "cnn", "parameters": CNN, "weights": {"source": str(bare)}}
     work = job(snapshot, tmp_path / "s", family="cnn", model=section)
     work = replace(work, weights=open_pretrained(bare, bare.name))
     experiment = work.experiment
 
     check_start(work)
+    check_start(replace(work, weights=open_pretrained(packed, "packed")))
 
     other = {"model": experiment.model.model_copy(update={"parameters": {**CNN, "hidden": 8}})}
     with pytest.raises(InputError, match=r"head\.1\.weight: 8 × .* in the model, 16 × .* in the f"):
