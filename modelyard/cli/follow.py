@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -128,4 +127,3 @@ class Followed:
 
     def _say(self, sentence: str) -> None:
         print_line(sentence, self.out)
-        sys.stdout.flush()

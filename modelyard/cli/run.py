@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field, replace
 
@@ -240,7 +239,6 @@ class LocalRun:
 
     def _say(self, sentence: str) -> None:
         print_line(sentence, self.out)
-        sys.stdout.flush()
 
 
 def _interrupted_view(address: str, sweep: str, reason: str, deadline: float) -> SweepView:

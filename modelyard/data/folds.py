@@ -30,6 +30,12 @@ KEY = "data.folds"
 def cut_folds(dataset: Dataset, data: Data, seed: int, parts: Parts) -> Folds | None:
     """The folds that an experiment asks for; None where it asks for one, which is no fold.
 
+    Args:
+        dataset: target, and the columns that decide the split.
+        data: how many folds and repeats.
+        seed: the experiment's; each repeat has its own from it.
+        parts: of the split; the test rows are in no fold.
+
     Raises:
         DataError: a class has fewer rows than there are folds, there are too few groups, times or
             rows, or a fold would have no row of a class to learn from.

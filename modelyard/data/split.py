@@ -192,6 +192,12 @@ def sample(rows: Indices, strata: Indices, share: float, seed: int) -> Indices:
     """A stratified share of some rows, ascending; of each stratum at least one.
 
     A smaller share under the same seed is part of a larger one.
+
+    Args:
+        rows: (n,) numbers of rows, ascending.
+        strata: (all rows,) each row's stratum, from 0.
+        share: of the rows, above 0 and at most 1.
+        seed: of the draw within each stratum.
     """
     units = int(_units((share,))[0])
     counts = np.bincount(strata[rows])

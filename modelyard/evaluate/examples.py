@@ -70,7 +70,15 @@ def pick(truth: Array, output: Array, count: int, seed: int) -> Array:
 def explain_each(
     model: Predictor, chosen: Chosen, card: DataCard, deadline: Deadline, seed: int
 ) -> list[Example]:
-    """The examples, in the order given; how many there was no time or library for is noted."""
+    """The examples, in the order given; how many there was no time or library for is noted.
+
+    Args:
+        model: that is explained.
+        chosen: rows of the test split, with what the model said of them.
+        card: of the data.
+        deadline: when to stop; takes the notes.
+        seed: of the sampling of Shapley values.
+    """
     count, found = len(chosen.source), list[Example]()
     explain: Callable[[int], Example] | None = None
     for number in range(count):

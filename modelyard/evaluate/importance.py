@@ -31,7 +31,14 @@ Loss = Callable[[Rows], float]
 
 
 def of_columns(rows: Rows, drop: Loss, deadline: Deadline, seed: int) -> list[Importance]:
-    """Each column's importance, the largest first; those that time ran out for are missing."""
+    """Each column's importance, the largest first; those that time ran out for are missing.
+
+    Args:
+        rows: of the test split.
+        drop: how much worse the metric is on rows that were changed.
+        deadline: when to stop; takes the notes.
+        seed: of the orders that a column's values are shuffled into.
+    """
     generator = np.random.default_rng(seed)
     orders = [generator.permutation(len(rows)) for _ in range(REPEATS)]
     found = []

@@ -16,6 +16,11 @@ Loc = tuple[str | int, ...]
 """A canonical path: keys and indices of the model, whatever short form the file uses."""
 
 
+def dotted(path: Loc) -> str:
+    """A path as messages show it: ``gates.0.metric``."""
+    return ".".join(map(str, path))
+
+
 def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """A section's fields by the file's own keys (``register``, not ``register_``)."""
     return {field.alias or name: field for name, field in section.model_fields.items()}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from modelyard.errors import Mistake
-from modelyard.experiment.keys import Loc
+from modelyard.experiment.keys import Loc, dotted
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.wording import translate
 from modelyard.experiment.written import place
@@ -93,11 +93,11 @@ def _take_out(kept: dict[str, Any], errors: list[ErrorDetails]) -> set[str]:
     for loc in missing & PLACEHOLDERS.keys():
         *sections, key = loc
         place(kept, tuple(sections)).value[key] = copy.deepcopy(PLACEHOLDERS[loc])
-        gone.add(_dotted(loc))
+        gone.add(dotted(loc))
     for path in paths - {()}:
         if not any(len(other) > len(path) and other[: len(path)] == path for other in paths):
             place(kept, path[:-1]).value.pop(path[-1])
-            gone.add(_dotted(path))
+            gone.add(dotted(path))
     return gone
 
 
@@ -107,7 +107,3 @@ def _removable(kept: Mapping[str, Any], error: ErrorDetails) -> Loc:
     path = place(kept, loc).path
     indices = [i for i, part in enumerate(path) if isinstance(part, int)]
     return path[: indices[0]] if indices else path
-
-
-def _dotted(path: Loc) -> str:
-    return ".".join(str(part) for part in path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelyard.errors import ExperimentError, InputError, Mistake
 from modelyard.experiment import yaml12
+from modelyard.experiment.keys import dotted
 
 LIMIT_BYTES = 1_000_000
 """Largest experiment file that is read unless settings say otherwise."""
@@ -71,7 +72,7 @@ def parse_source(name: str, text: str) -> Source:
     if not isinstance(parsed.value, dict):
         kind = "a list" if isinstance(parsed.value, list) else "a single value"
         raise _refused(name, f"an experiment is a mapping of keys to values, this is {kind}")
-    lines = {_dotted(path): line for path, line in parsed.lines.items() if path}
+    lines = {dotted(path): line for path, line in parsed.lines.items() if path}
     return Source(
         name=name,
         values=parsed.value,
@@ -129,12 +130,8 @@ def _refused(name: str, message: str, *, line: int | None = None) -> ExperimentE
 
 def _twice(duplicate: yaml12.Duplicate) -> Mistake:
     return Mistake(
-        path=_dotted(duplicate.path),
+        path=dotted(duplicate.path),
         message=f"the key {str(duplicate.path[-1])!r} stands twice, first in line "
         f"{duplicate.first_line}; keep one of them",
         line=duplicate.line,
     )
-
-
-def _dotted(path: yaml12.Path) -> str:
-    return ".".join(str(part) for part in path)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.experiment.keys import Loc
+from modelyard.experiment.keys import Loc, dotted
 
 SHOWN_LENGTH = 60
 """Longest value that a message repeats in full."""
@@ -34,7 +34,7 @@ class Place:
     @property
     def dotted(self) -> str:
         """The path as messages show it."""
-        return ".".join(str(part) for part in self.path)
+        return dotted(self.path)
 
 
 def place(values: Mapping[str, Any], loc: Loc) -> Place:

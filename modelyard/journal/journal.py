@@ -118,7 +118,15 @@ class Journal:
         """Change what is given and differs, audited. A wish to cancel is never taken back.
 
         Args:
+            sweep: its id.
+            state, desired: see ``api``.
+            message: one sentence on the state, for people.
+            trials: that will reach an end, after a grid has cut them.
+            run: the MLflow run's id.
+            flow_run: the id of Prefect's run that leads it.
+            note: added to the sentences that the user should see, once.
             owner: given, nothing is changed unless the sweep is this one's.
+            actor: who does this, for the audit.
         """
         wanted = {
             "state": state,
@@ -288,7 +296,14 @@ class Journal:
     def events(
         self, after: int, *, sweep: str | None = None, task: str | None = None, limit: int = 1000
     ) -> list[EventRow]:
-        """Events behind a cursor in the order of their commits."""
+        """Events behind a cursor in the order of their commits.
+
+        Args:
+            after: id of the last one known; 0 for all.
+            sweep: only its events.
+            task: of the sweep, only those of this trial's number or stage.
+            limit: the most that are returned.
+        """
         with self._database.reading() as connection:
             return events.after(connection, after, sweep=sweep, task=task, limit=limit)
 

@@ -237,6 +237,12 @@ def load_network(
 ) -> NetworkEstimator:
     """The estimator whose weights were saved to ``file``; on the CPU.
 
+    Args:
+        file: safetensors, by the names of the module's state.
+        family, parameters: that the network is built with.
+        shape: of its inputs and outputs.
+        code: that the family is, None for one that comes with us.
+
     Raises:
         ValueError: the file is no safetensors file, or its tensors don't fit the module.
         Exception: whatever own code raises while it is built.

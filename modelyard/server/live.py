@@ -64,47 +64,57 @@ class LiveJournal(Journal):
         self._waiting.pop(sweep, None)
 
     def create_sweep(self, sweep: str, request: SweepRequest, document: Document) -> SweepRow:
+        """See ``Journal``; it rings."""
         row = super().create_sweep(sweep, request, document)
         self._changes.notify(row.id)
         return row
 
     def update_sweep(self, sweep: str, **changes: Any) -> SweepRow:
+        """See ``Journal``; it rings."""
         row = super().update_sweep(sweep, **changes)
         self._changes.notify(sweep)
         return row
 
     def await_flow_run(self, sweep: str, deployment: str) -> SweepRow:
+        """See ``Journal``; it rings."""
         row = super().await_flow_run(sweep, deployment)
         self._changes.notify(sweep)
         return row
 
     def set_owner(self, sweep: str, owner: Owner | None, *, before: Owner | None = None) -> None:
+        """See ``Journal``; it rings."""
         super().set_owner(sweep, owner, before=before)
         self._changes.notify(sweep)
 
     def begin_stage(self, sweep: str, stage: str) -> StageRow:
+        """See ``Journal``; it rings."""
         row = super().begin_stage(sweep, stage)
         self._changes.notify(sweep)
         return row
 
     def restart_stage(self, sweep: str, stage: str) -> StageRow:
+        """See ``Journal``; it rings."""
         row = super().restart_stage(sweep, stage)
         self._changes.notify(sweep)
         return row
 
     def end_stage(self, row: StageRow) -> None:
+        """See ``Journal``; it rings."""
         super().end_stage(row)
         self._changes.notify(row.sweep)
 
     def put_trial(self, row: TrialRow) -> None:
+        """See ``Journal``; it rings."""
         super().put_trial(row)
         self._changes.notify(row.sweep)
 
     def set_run(self, sweep: str, number: int, run: str) -> None:
+        """See ``Journal``; it rings."""
         super().set_run(sweep, number, run)
         self._changes.notify(sweep)
 
     def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
+        """See ``Journal``; kept for the intake\'s next answer."""
         super().stop_launch(key, reason)
         self._stops.setdefault(key, reason)
 
@@ -115,11 +125,13 @@ class LiveJournal(Journal):
         *,
         started_at: float | None = None,
     ) -> None:
+        """See ``Journal``; it rings, and the intake has no more to answer."""
         super().end_launch(key, failure, started_at=started_at)
         self._stops.pop(key, None)
         self._changes.notify(key.sweep)
 
     def append(self, batches: Sequence[tuple[LaunchKey, Batch]]) -> list[int | Exception]:
+        """See ``Journal``; the newest metrics are kept, and followers are told of the events."""
         answers = super().append(batches)
         for (key, batch), answer in zip(batches, answers, strict=True):
             if not isinstance(answer, Exception):

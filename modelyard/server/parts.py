@@ -44,7 +44,20 @@ def build(
     run: str | None,
     ending: Ending,
 ) -> Core:
-    """All parts of a server, none of them started."""
+    """All parts of a server, none of them started.
+
+    Args:
+        settings: embedded or of a cluster.
+        journal: whose lease this server holds.
+        changes: what the journal rings; the stages listen from here on.
+        epoch: of the lease.
+        address: base URL at which this server listens.
+        run: the ``modelyard run`` that started it, None for one that stays.
+        ending: how a part ends the server.
+
+    Raises:
+        InputError: the settings name no executor that could work.
+    """
     paths = settings.paths
     tracking = Tracking(settings.tracking_uri, settings.tracking_artifacts)
     library = Library(tracking, paths, serves=settings.executor == "local")

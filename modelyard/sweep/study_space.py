@@ -121,8 +121,9 @@ def cells(space: Space, *, steps: int, seed: int, limit: int) -> list[dict[str, 
     found: dict[tuple[tuple[str, Scalar], ...], dict[str, Scalar]] = {}
     for index in _indices(math.prod(len(values[name]) for name in names), seed, limit):
         cell: dict[str, Scalar] = {}
+        left = index
         for name in names:
-            index, digit = divmod(index, len(values[name]))
+            left, digit = divmod(left, len(values[name]))
             if active(space[name], cell):
                 cell[name] = values[name][digit]
         found.setdefault(tuple(cell.items()), cell)

@@ -185,10 +185,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> Non
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
         weight = weights[int(number)]
+        restored = tensor
         if tensor.shape == weight.shape:
             # In the weight's own order in memory (channels last, say), as it was made at first.
-            tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
-        state.setdefault(int(number), {})[name] = tensor
+            restored = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
+        state.setdefault(int(number), {})[name] = restored
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -180,6 +180,11 @@ def _kept(keeper: Keeper, work: Work) -> TrialResult:
 
 
 def experiment_of(document: dict[str, object]) -> Experiment:
+    """The experiment of a document, as this version reads it.
+
+    Raises:
+        InputError: it isn't valid here: the server's version is another.
+    """
     try:
         return Experiment.model_validate(document)
     except ValidationError as error:
