@@ -27,8 +27,8 @@ from modelyard.api import (
     SweepView,
 )
 from modelyard.calls import Calls
-from modelyard.connection import RETRY_SECONDS, Connection, recorded_address
-from modelyard.errors import Interrupted, ServerUnreachable
+from modelyard.connection import RETRY_SECONDS, Connection, is_away, recorded_address
+from modelyard.errors import Interrupted, ServerRefused, ServerUnreachable
 from modelyard.settings import Settings
 
 COALESCE_SECONDS = 0.2
@@ -192,18 +192,25 @@ class Client(Calls):
     def events(self, sweep: str | None = None, after: int = 0) -> Iterator[EventView]:
         """Stored events from a cursor on, for ever; of one sweep, until it has ended.
 
-        Reconnects with the cursor of the last event, so none is missed or seen twice.
+        Reconnects with the cursor of the last event, so none is missed or seen twice; a server
+        that is away for a while is borne.
         """
-        heard = time.monotonic()
+        params = {"sweep": sweep} if sweep else {}
+        away_since: float | None = None
         while True:
             try:
-                for event in self._stream(sweep, after):
-                    if event is None:
+                for line in self._connection.lines("/v1/events", {"after": str(after), **params}):
+                    away_since = None
+                    if line == "event: end":
                         return
-                    after, heard = event.id, time.monotonic()
-                    yield event
-            except ServerUnreachable:
-                if time.monotonic() - heard > self._connection.patience_seconds:
+                    if line.startswith("data: {"):
+                        event = EventView.model_validate_json(line.removeprefix("data: "))
+                        after = event.id
+                        yield event
+            except (ServerUnreachable, ServerRefused) as error:
+                away_since = away_since or time.monotonic()
+                borne = time.monotonic() - away_since <= self._connection.patience_seconds
+                if not (is_away(error) and borne):
                     raise
                 self._connection.relocate()
             time.sleep(RETRY_SECONDS)
@@ -226,15 +233,6 @@ class Client(Calls):
     def _poll(self, path: str, tag: _Tag, seconds: int) -> httpx.Response:
         headers = {"Prefer": f"wait={seconds}", "If-None-Match": tag.value}
         return self._connection.send("GET", path, headers=headers if tag.value else {})
-
-    def _stream(self, sweep: str | None, after: int) -> Iterator[EventView | None]:
-        """Events of one connection; None when the server says that no more will come."""
-        params = {"after": str(after), **({"sweep": sweep} if sweep else {})}
-        for line in self._connection.lines("/v1/events", params):
-            if line == "event: end":
-                yield None
-            elif line.startswith("data: {"):
-                yield EventView.model_validate_json(line.removeprefix("data: "))
 
 
 class _Tag:

@@ -98,8 +98,7 @@ class Connection:
             try:
                 return call()
             except (ServerUnreachable, ServerRefused) as error:
-                gone = not isinstance(error, ServerRefused) or error.status in AWAY
-                if not gone or time.monotonic() - begun > self.patience_seconds:
+                if not is_away(error) or time.monotonic() - begun > self.patience_seconds:
                     raise
             time.sleep(RETRY_SECONDS)
             self.relocate()
@@ -167,6 +166,11 @@ class Connection:
             "(kubectl -n modelyard get secret modelyard-api-key "
             "-o jsonpath='{.data.api-key}' | base64 -d)"
         )
+
+
+def is_away(error: ServerUnreachable | ServerRefused) -> bool:
+    """Whether the server, or its database, is only away: asked again it may answer."""
+    return not isinstance(error, ServerRefused) or error.status in AWAY
 
 
 def recorded_address(file: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from modelyard.errors import InputError, ModelyardError
 from modelyard.journal.database import Database
 from modelyard.journal.migrate import migrate
+from modelyard.journal.postgres import STATEMENT_SECONDS
 from modelyard.local import services
 from modelyard.server import auth, service_file
 from modelyard.server.app import create_app
@@ -33,8 +34,9 @@ from modelyard.sweep.patience import patiently
 LOG = logging.getLogger(__name__)
 
 LEASES_WAITED = 3
-"""A server on Postgres waits for so many leases: another one may just be ending elsewhere. On
-SQLite it shares its machine with the other, and says so at once."""
+"""A server on Postgres waits for so many leases: another one may just be ending elsewhere, or have
+stopped in the middle of a write, which Postgres ends after a while. On SQLite it shares its machine
+with the other, and says so at once."""
 
 LAST_WORDS_SECONDS = 0.5
 """How long the recorder may go on at the end; the next server writes what is left."""
@@ -100,7 +102,7 @@ async def _hold(
             settings.address or address,
             lease_seconds=settings.lease_seconds,
             lost=ending.fail,
-            patience_seconds=LEASES_WAITED * settings.lease_seconds if settings.database else 0.0,
+            patience_seconds=_patience_seconds(settings),
         )
     )
     return build(
@@ -112,6 +114,12 @@ async def _hold(
         run=run or (started_for.run if started_for is not None else None),
         ending=ending,
     )
+
+
+def _patience_seconds(settings: Settings) -> float:
+    if settings.database is None:
+        return 0.0
+    return LEASES_WAITED * max(settings.lease_seconds, STATEMENT_SECONDS)
 
 
 async def _look_at_store(settings: Settings) -> None:

@@ -102,7 +102,7 @@ def test_a_postgres_that_crashes_and_hangs_loses_no_tell(home: Opener, postgres:
     study; while nothing of the database answers, the server does. Its log has no password."""
     settings = home("one")
     server = start(settings)
-    with Client.connect(settings) as client:
+    with Client.connect(settings, patience_seconds=SECONDS) as client:
         sweep = client.create_sweep(request(6)).id
         client.wait_stage(sweep, "prepare")
         client.run_stage(sweep, "sweep")

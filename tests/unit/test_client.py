@@ -108,6 +108,20 @@ def test_events_reconnect_with_the_cursor() -> None:
     assert asked == [f"/v1/events?after={n}&sweep=aaaaaaaa" for n in (0, 2, 2)]
 
 
+def test_events_bear_a_server_whose_database_is_away() -> None:
+    """It refuses to stream for a while; who asks for a sweep that there isn't is told at once."""
+    answers: list[Reply] = [sse(1), (503, {}, b'{"error": "no answer"}'), sse(2, end=True)]
+
+    with played(lambda *_: answers.pop(0)) as address, Client(address) as client:
+        assert [event.id for event in client.events("aaaaaaaa")] == [1, 2]
+    with (
+        played(lambda *_: (404, {}, b'{"error": "no sweep"}')) as address,
+        Client(address) as client,
+        pytest.raises(ServerRefused, match="no sweep"),
+    ):
+        next(client.events("aaaaaaaa"))
+
+
 def test_a_gateway_before_a_server_that_is_replaced_is_borne() -> None:
     """502 to 504 are answered for a pod that comes back; a refusal of our own is not waited for."""
     answers: list[Reply] = [

@@ -29,7 +29,7 @@ from modelyard.train.tensors import batch_sizes
 from tests.support.fitting import SMALL, Recorder, digits, job, table
 
 WORLD = 2
-DEADLINE = 300.0
+DEADLINE = 900.0
 RECIPE: dict[str, Any] = {
     "schedule": {"name": "plateau", "patience": 0},
     "optimizer": "sgd",
