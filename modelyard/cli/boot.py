@@ -12,7 +12,7 @@ from modelyard.local import services
 from modelyard.settings import Settings
 
 LOOK_SECONDS = 0.5
-"""How long the server may take to say whether others use it."""
+"""How long a server that is just being started may take to be there, so that it is ended too."""
 
 
 class Boot:
@@ -39,13 +39,14 @@ class Boot:
 
         Args:
             sweep: id of our own sweep.
-            grace_seconds: between SIGTERM and SIGKILL.
+            grace_seconds: between SIGTERM and SIGKILL, and for the server to say whether others
+                use it.
 
         Returns:
             Whether the servers were left because others use them.
         """
         in_use = Background(lambda: used_by_others(self._settings, sweep))
-        if in_use.wait(LOOK_SECONDS) and in_use.result():
+        if in_use.wait(grace_seconds) and in_use.result():
             return True
         services.stop_all(self._settings.paths, self._run, grace_seconds=grace_seconds)
         # A thread of ours may have started its server just now.

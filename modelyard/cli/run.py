@@ -204,7 +204,7 @@ class LocalRun:
         )
         if self.wanted.json_output:
             print_json(run_view(client, view))
-        self._end_servers(GRACE_SECONDS)
+        self._end_servers(ORDERLY_SECONDS)
         return 0
 
     def _stopped_view(self, reason: str, deadline: float) -> SweepView | None:

@@ -24,7 +24,7 @@ from modelyard.settings import Settings
 RESTARTS = 3
 """How often a flow that died is started again."""
 
-FLOW_END_SECONDS = 15.0
+FLOW_END_SECONDS = 60.0
 """Longest that the flow may take to tell Prefect of its end; it costs a second usually."""
 
 

@@ -24,7 +24,7 @@ def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
     raise InputError(f"no free port on {host}")
 
 
-def answers(url: str, timeout_seconds: float = 2.0) -> bool:
+def answers(url: str, timeout_seconds: float = 10.0) -> bool:
     """Whether a GET of ``url`` is answered with a status below 300 just now.
 
     Proxies of the environment are not asked: services are on this machine.
