@@ -128,6 +128,9 @@ class KubernetesExecutor:
         if self._ledger.entries.get(key) is entry:
             self._ledger.forget(entry, CLEANED)
 
+    async def expect(self, request: LaunchRequest, at_once: int) -> None:
+        """See ``Executor.expect``: a cluster gets ready by itself."""
+
     async def retire(self, sweep: str) -> None:
         """See ``Executor.retire``: the Secret with the sweep's token goes, and the Service."""
         await self._shared.retire(await self._open(), sweep, self._settings.all_namespaces)

@@ -206,6 +206,14 @@ class Executor(Protocol):
             AlreadyLaunched: the key exists with another spec.
         """
 
+    async def expect(self, request: LaunchRequest, at_once: int) -> None:
+        """Launches like this one are about to come, so many at once: a chance to get ready.
+
+        Args:
+            request: its key's sweep and its document are those of all that come; holds until the
+                sweep is retired, or something else is expected of it.
+        """
+
     async def stop(self, key: LaunchKey, grace_seconds: float) -> None:
         """SIGTERM now, SIGKILL after the grace. Unknown or ended keys are no error."""
 

@@ -27,7 +27,7 @@ from modelyard.executor import (
 from modelyard.local import gpus
 from modelyard.local.launched import Files, Launched, accept, tail
 from modelyard.local.link import Link
-from modelyard.local.protocol import Began, Close, End, Ended, Ready, Word
+from modelyard.local.protocol import Began, Close, End, Ended, Expect, Ready, Word
 from modelyard.settings import Paths
 
 CLOSE_GRACE_SECONDS = 1.0
@@ -59,6 +59,7 @@ class LocalExecutor:
         self._devices = gpus.installed() if devices is None else devices
         self._patience = patience_seconds
         self._launched: dict[str, Launched] = {}
+        self._expected: dict[str, Expect] = {}
         self._watchers: set[asyncio.Queue[Change | None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._link: Link | None = None
@@ -75,6 +76,12 @@ class LocalExecutor:
         """Start the fork server ahead of the first launch; repeated calls do nothing."""
         if self._keeper is None and not self._closing.is_set():
             self._keeper = asyncio.create_task(self._keep(), name="fork server")
+
+    async def expect(self, request: LaunchRequest, at_once: int) -> None:
+        """See ``Executor.expect``. Spares are made, and rehearse what a launch begins with."""
+        order = accept(request, self._paths, self._devices, ()).order
+        sweep = request.spec.key.sweep
+        self._tell_expected(Expect(sweep=sweep, launches=at_once, environment=order.environment))
 
     async def launch(self, requests: tuple[LaunchRequest, ...]) -> None:
         """See ``Executor.launch``. A launch waits only for the fork server's own start."""
@@ -111,7 +118,9 @@ class LocalExecutor:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     async def retire(self, sweep: str) -> None:
-        """See ``Executor.retire``: launches of this machine share nothing."""
+        """See ``Executor.retire``: launches of this machine share the spares made for them."""
+        if sweep in self._expected:
+            self._tell_expected(Expect(sweep=sweep, launches=0, environment={}))
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """See ``Executor.watch``. Ends when the executor is closed."""
@@ -140,6 +149,13 @@ class LocalExecutor:
             await self._keeper
         for queue in self._watchers:
             queue.put_nowait(None)
+
+    def _tell_expected(self, order: Expect) -> None:
+        self._expected.pop(order.sweep, None)
+        if order.launches:
+            self._expected[order.sweep] = order
+        if self._ready and self._link is not None:
+            self._link.send(order)
 
     def _accept(self, request: LaunchRequest) -> None:
         held = (one.devices for one in self._launched.values() if not one.ended.is_set())
@@ -193,6 +209,9 @@ class LocalExecutor:
         match word:
             case Ready():
                 self._ready = True
+                assert self._link is not None
+                for order in self._expected.values():
+                    self._link.send(order)
                 for launched in self._launched.values():
                     if not launched.sent and not launched.ended.is_set():
                         self._send(launched)

@@ -13,18 +13,22 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from modelyard.local.fate import die_with
 from modelyard.local.nursery import Nursery
 from modelyard.local.preload import load_first, steps
-from modelyard.local.protocol import ORDER, Began, Close, End, Launch, Ready, Word, line
+from modelyard.local.protocol import ORDER, Began, Close, End, Expect, Launch, Ready, Word, line
 from modelyard.local.spawner import ForkSpawner, spawner_for
 
 SPARES = 2
-"""A launch beyond these forks on the spot, which takes some milliseconds more."""
+"""Kept where nothing is expected. A launch beyond the spares forks on the spot, which takes some
+milliseconds more."""
 LOOK_SECONDS = 0.1
+QUIET_SECONDS = 0.1
+"""After a launch, before spares are made: one that came during a fork would wait for it."""
 
 
 class ForkServer:
@@ -44,6 +48,7 @@ class ForkServer:
         self._steps = deque(steps)
         self._rest = b""
         self._closing = False
+        self._quiet_at = 0.0
 
     def run(self) -> None:
         """Serve until the channel closes, or until all is closed as ordered."""
@@ -81,12 +86,14 @@ class ForkServer:
         """Use a quiet moment for what the next launches are quicker with."""
         if self._steps:
             self._steps.popleft()()
-        elif self._nursery.lacks_spares:
+        elif self._nursery.lacks_spares and time.monotonic() >= self._quiet_at:
             self._nursery.add_spare()
 
     def _patience(self) -> float | None:
-        if self._steps or self._nursery.lacks_spares:
+        if self._steps:
             return 0.0
+        if self._nursery.lacks_spares:
+            return max(0.0, self._quiet_at - time.monotonic())
         return LOOK_SECONDS if self._nursery else None
 
     def _read(self) -> bool:
@@ -98,8 +105,11 @@ class ForkServer:
 
     def _obey(self, text: bytes) -> None:
         match ORDER.validate_json(text):
+            case Expect() as expected:
+                self._nursery.expect(expected)
             case Launch() as launch:
                 process = self._nursery.launch(launch)
+                self._quiet_at = time.monotonic() + QUIET_SECONDS
                 self._say(Began(name=launch.name, process=process))
             case End(name=name, grace_seconds=grace):
                 self._nursery.end(name, grace)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelyard.local.memory import memory_bytes
-from modelyard.local.protocol import Ended, Launch, line
+from modelyard.local.protocol import Ended, Expect, Launch, line
 from modelyard.local.spawner import Spawner, Standby
 
 GIB = 1024**3
@@ -41,6 +41,7 @@ class Nursery:
         self._spawner = spawner
         self._wanted_spares = spares
         self._spares: list[Standby] = []
+        self._expected: dict[str, Expect] = {}
         self._children: dict[str, _Child] = {}
 
     def __bool__(self) -> bool:
@@ -53,13 +54,31 @@ class Nursery:
 
         As many wait as run: launches that start together end together, more often than not.
         """
-        if not self._wanted_spares:
-            return False
-        return len(self._spares) < max(self._wanted_spares, len(self._children))
+        return len(self._spares) < self._most_spares
 
     def add_spare(self) -> None:
-        """Make one spare."""
-        self._spares.append(self._spawner.spawn())
+        """Make one spare, which rehearses what was expected last."""
+        spare = self._spawner.spawn()
+        self._spares.append(spare)
+        for order in list(self._expected.values())[-1:]:
+            _pass_on(order, spare)
+
+    def expect(self, order: Expect) -> None:
+        """Have spares for a sweep's launches, rehearsed; none any more when no more come."""
+        self._expected.pop(order.sweep, None)
+        if order.launches:
+            self._expected[order.sweep] = order
+            for spare in self._spares:
+                _pass_on(order, spare)
+        while len(self._spares) > self._most_spares:
+            self._bury(self._spares.pop())
+
+    @property
+    def _most_spares(self) -> int:
+        if not self._wanted_spares:
+            return 0
+        expected = sum(order.launches for order in self._expected.values())
+        return max(self._wanted_spares, expected, len(self._children))
 
     def launch(self, request: Launch) -> int:
         """Turn a spare, or a new process, into the launch; returns its pid."""
@@ -151,6 +170,11 @@ class Nursery:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(standby.process, 0)
         standby.control.close()
+
+
+def _pass_on(order: Expect, spare: Standby) -> None:
+    with contextlib.suppress(OSError):  # somebody killed it; who launches it finds out
+        spare.control.sendall(line(order))
 
 
 def _kill_session(process: int) -> None:

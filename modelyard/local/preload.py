@@ -14,7 +14,7 @@ from functools import partial
 
 from modelyard.experiment.model import Experiment
 
-FIRST = ("modelyard.trial.launch", "encodings.idna")
+FIRST = ("modelyard.trial.launch", "modelyard.trial.rehearsal", "encodings.idna")
 """Enough to prepare data; the rest follows while that runs. The codec comes with Python's first
 connection, which would be in each launch anew, some milliseconds."""
 

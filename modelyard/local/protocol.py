@@ -1,8 +1,8 @@
 """What the executor and its fork server say to each other: one JSON object a line.
 
-The executor sends ``Launch``, ``End`` and ``Close``; the fork server answers with ``Ready``,
-``Began`` and ``Ended``. Environments pass through here and hold the sweep's token: lines are
-never printed.
+The executor sends ``Expect``, ``Launch``, ``End`` and ``Close``, and the fork server passes the
+first two on to processes that wait; it answers with ``Ready``, ``Began`` and ``Ended``.
+Environments pass through here and hold the sweep's token: lines are never printed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,21 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from modelyard.contract import Wire
+
+
+class Expect(Wire):
+    """Launches of a sweep are about to come. Repeated, the last holds.
+
+    Args:
+        sweep: its id.
+        launches: how many may run at once; 0 when no more come.
+        environment: of such a launch, as ``Launch`` has it.
+    """
+
+    kind: Literal["expect"] = "expect"
+    sweep: str
+    launches: int
+    environment: dict[str, str]
 
 
 class Launch(Wire):
@@ -82,7 +97,7 @@ class Ended(Wire):
     peak_memory_bytes: int | None = None
 
 
-Order: TypeAlias = Annotated[Launch | End | Close, Field(discriminator="kind")]
+Order: TypeAlias = Annotated[Expect | Launch | End | Close, Field(discriminator="kind")]
 Word: TypeAlias = Annotated[Ready | Began | Ended, Field(discriminator="kind")]
 
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)

@@ -15,11 +15,13 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Generator
 from typing import TextIO
 
+from modelyard.contract import Document
 from modelyard.local.fate import die_with
 from modelyard.local.preload import load_first, steps
-from modelyard.local.protocol import ORDER, Launch
+from modelyard.local.protocol import ORDER, Expect, Launch, Order
 from modelyard.trial import program
 
 
@@ -27,7 +29,7 @@ def serve(control: socket.socket, life: int, parent: int) -> int:
     """Wait for a launch and carry it out; call it first thing in the new process.
 
     Args:
-        control: line to the fork server, on which one ``Launch`` arrives.
+        control: line to the fork server: ``Expect`` any number of times, then one ``Launch``.
         life: file descriptor that closes when our server ends.
         parent: pid of the fork server.
 
@@ -42,27 +44,32 @@ def serve(control: socket.socket, life: int, parent: int) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A second belt: the guard needs the interpreter, which a hung C call may hold.
     die_with(parent)
-    request = _wait(control, life)
+    rehearsed: Document | None = None
+    orders = _orders(control, life)
+    while isinstance(order := next(orders), Expect):
+        from modelyard.trial.rehearsal import rehearse  # by now it is imported
+
+        rehearsed = rehearse(order.environment) or rehearsed
+    orders.close()
+    assert isinstance(order, Launch)
     threading.Thread(target=_guard, args=(control, life), name="guard", daemon=True).start()
-    _enter(request)
-    return program.main(os.environ)
+    _enter(order)
+    return program.main(os.environ, rehearsed)
 
 
-def _wait(control: socket.socket, life: int) -> Launch:
-    """Read the launch, or end when either line closes first."""
+def _orders(control: socket.socket, life: int) -> Generator[Order, None, None]:
+    """What is said on the line, one by one; the process ends when either line closes."""
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
         selector.register(life, selectors.EVENT_READ)
-        text = b""
-        while not text.endswith(b"\n"):
+        rest = b""
+        while True:
             ready = [key.fileobj for key, _ in selector.select()]
             chunk = b"" if life in ready else control.recv(65536)
             if not chunk:
                 os._exit(0)
-            text += chunk
-    request = ORDER.validate_json(text)
-    assert isinstance(request, Launch)
-    return request
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from map(ORDER.validate_json, lines)
 
 
 def _guard(control: socket.socket, life: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modelyard.contract import Document
+from modelyard.contract import Document, LaunchKey, Stage, TrialSpec
 from modelyard.data.card import DataCard
 from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
@@ -74,12 +74,29 @@ class SweepController(Controller):
         stages = await self._stages()
         document = await self._document()
         prepared = stages["prepare"].outcome
+        # First: while the study is opened there is time to get ready.
+        await self._expect(prepared)
         study = await patiently_in(thread, lambda: self._open_study(prepared, document))
         try:
             work = await self._open_work(study, thread, prepared, document)
             return await self._reconcile(work, started_at=stages["sweep"].started_at)
         finally:
             thread.submit(study.close)
+
+    async def _expect(self, prepared: Mapping[str, Any]) -> None:
+        """Tell the executor what kind of launches will come."""
+        experiment = self._experiment
+        spec = TrialSpec(
+            key=LaunchKey(sweep=self._sweep.id, task="0", number=1),
+            stage=Stage.TRIAL,
+            document=self._sweep.document,
+            seed=experiment.seed,
+            epochs=experiment.trial_epochs,
+            inputs=_inputs(prepared),
+        )
+        resources = resources_of(experiment.resources, self._board.capacity)
+        at_once = min(self._parallel, experiment.budget.trials)
+        await self._board.expect(spec, resources, placement_of(experiment), at_once)
 
     def _open_study(self, prepared: Mapping[str, Any], document: Document) -> SweepStudy:
         return SweepStudy(
@@ -107,7 +124,7 @@ class SweepController(Controller):
             policy=policy,
             resources=resources_of(experiment.resources, self._board.capacity),
             placement=placement_of(experiment),
-            inputs={"snapshot": prepared["snapshot"]},
+            inputs=_inputs(prepared),
             store=document.store,
         )
         await work.open()
@@ -117,13 +134,10 @@ class SweepController(Controller):
         experiment = self._experiment
         budget, resources = experiment.budget, experiment.resources
         trials = budget.trials if study.cells is None else study.cells
-        capacity = self._board.capacity
-        parallel = parallel_trials(
-            budget.parallel, capacity, threads=self._threads, gpus=resources.gpus
-        )
+        parallel = self._parallel
         of_space = default_space_note(experiment, study.space, prepared)
         await self._announce(trials, parallel, of_space)
-        gpus = resources_of(resources, capacity).gpus
+        gpus = resources_of(resources, self._board.capacity).gpus
         return Policy(
             trials=trials,
             parallel=parallel,
@@ -136,6 +150,17 @@ class SweepController(Controller):
             loading_silence_seconds=self._settings.hung_loading_seconds,
             waiting_seconds=budget.waiting_hours * HOUR,
             image_pull_seconds=self._settings.image_pull_seconds,
+        )
+
+    @property
+    def _parallel(self) -> int:
+        """Trials at once."""
+        wanted = self._experiment
+        return parallel_trials(
+            wanted.budget.parallel,
+            self._board.capacity,
+            threads=self._threads,
+            gpus=wanted.resources.gpus,
         )
 
     @property
@@ -168,6 +193,11 @@ class SweepController(Controller):
         rows = await patiently(self._journal.launches, self._sweep.id)
         trials = [row for row in rows if row.key.task.isdigit()]
         return now + hours * HOUR - busy_seconds(trials, now)
+
+
+def _inputs(prepared: Mapping[str, Any]) -> dict[str, str]:
+    """What every trial is given."""
+    return {"snapshot": prepared["snapshot"]}
 
 
 def space_of(experiment: Experiment, prepared: Mapping[str, Any]) -> dict[str, Parameter]:

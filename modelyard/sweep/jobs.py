@@ -93,15 +93,15 @@ class JobBoard:
         listeners.append(listener)
         return lambda: listeners.remove(listener)
 
+    async def expect(
+        self, spec: TrialSpec, resources: Resources, placement: Placement, at_once: int
+    ) -> None:
+        """Let the executor get ready for launches like this one, so many at once."""
+        await self._executor.expect(self._request(spec, resources, placement), at_once)
+
     async def launch(self, spec: TrialSpec, resources: Resources, placement: Placement) -> None:
         """Start a launch; one that is there already is success."""
-        request = LaunchRequest(
-            spec=spec,
-            resources=resources,
-            placement=placement,
-            environment=self._environment,
-            grace_seconds=self._grace_seconds,
-        )
+        request = self._request(spec, resources, placement)
         # The watch may be slower than this call: without an entry the launch would look lost.
         # Before the call, so that an end which the watch brings meanwhile isn't undone.
         expected = Job(key=spec.key, spec_digest=spec.digest, phase=JobPhase.WAITING)
@@ -114,6 +114,17 @@ class JobBoard:
             if self._missed.pop(spec.key, None) is not None:
                 self._drop(spec.key)
             raise
+
+    def _request(
+        self, spec: TrialSpec, resources: Resources, placement: Placement
+    ) -> LaunchRequest:
+        return LaunchRequest(
+            spec=spec,
+            resources=resources,
+            placement=placement,
+            environment=self._environment,
+            grace_seconds=self._grace_seconds,
+        )
 
     async def stop(self, key: LaunchKey) -> None:
         """SIGTERM now, SIGKILL after the grace."""

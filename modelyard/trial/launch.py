@@ -43,13 +43,17 @@ STOPPED_SECONDS = 1.5
 
 
 def carry_out(
-    assignment: Assignment, stopping: Stopping, leave: Callable[[int], NoReturn] = os._exit
+    assignment: Assignment,
+    stopping: Stopping,
+    rehearsed: Document | None = None,
+    leave: Callable[[int], NoReturn] = os._exit,
 ) -> int:
     """Do a launch's work and report it.
 
     Args:
         assignment: what to do, and where the intake is.
         stopping: installed; says when to end early.
+        rehearsed: a document that was fetched ahead, this launch's or another one's.
         leave: ends the process at once with an exit code.
 
     Returns:
@@ -64,15 +68,20 @@ def carry_out(
         )
         poster.start()
         with captured(poster.log):
-            outcome = _try_work(assignment, intake, poster, stopping)
+            outcome = _try_work(assignment, intake, poster, stopping, rehearsed)
         return _report(assignment, poster, stopping, outcome)
 
 
 def _try_work(
-    assignment: Assignment, intake: Intake, poster: Poster, stopping: Stopping
+    assignment: Assignment,
+    intake: Intake,
+    poster: Poster,
+    stopping: Stopping,
+    rehearsed: Document | None,
 ) -> TrialResult | Failure:
     try:
-        return _work(assignment, intake, poster, stopping)
+        document = _document(assignment.spec.document, intake, rehearsed)
+        return _work(assignment, document, intake, poster, stopping)
     except BaseException as error:  # also a SystemExit of the user's own code
         failure = failure_of(error)
         if failure.exit is Exit.BUG:
@@ -83,10 +92,19 @@ def _try_work(
         return failure
 
 
+def _document(digest: str, intake: Intake, rehearsed: Document | None) -> Document:
+    if rehearsed is not None and rehearsed.digest == digest:
+        return rehearsed
+    return intake.document(digest, patience_seconds=PATIENCE_SECONDS)
+
+
 def _work(
-    assignment: Assignment, intake: Intake, poster: Poster, stopping: Stopping
+    assignment: Assignment,
+    document: Document,
+    intake: Intake,
+    poster: Poster,
+    stopping: Stopping,
 ) -> TrialResult:
-    document = intake.document(assignment.spec.document, patience_seconds=PATIENCE_SECONDS)
     experiment = experiment_of(document.experiment)
     use_threads(experiment.resources.threads)
     with store_of(assignment, intake, document) as store:

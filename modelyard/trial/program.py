@@ -8,17 +8,18 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-from modelyard.contract import Exit
+from modelyard.contract import Document, Exit
 from modelyard.errors import InputError
 from modelyard.trial.assignment import follows, read_assignment
 from modelyard.trial.stopping import Stopping
 
 
-def main(environ: Mapping[str, str]) -> int:
+def main(environ: Mapping[str, str], rehearsed: Document | None = None) -> int:
     """Carry out the launch that the environment tells of. Main thread only.
 
     Args:
         environ: environment variables by name; see ``contract.Variable``.
+        rehearsed: the document of a launch that was expected, see ``rehearsal.py``.
 
     Returns:
         A code of ``contract.Exit``; ``ACCEPTED`` only when the intake acknowledged the result.
@@ -37,7 +38,7 @@ def main(environ: Mapping[str, str]) -> int:
         return follow(assignment)
     from modelyard.trial.launch import carry_out
 
-    return carry_out(assignment, stopping)
+    return carry_out(assignment, stopping, rehearsed)
 
 
 def leave(code: int) -> NoReturn:

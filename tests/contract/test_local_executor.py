@@ -83,6 +83,17 @@ def test_the_fork_server_has_one_thread(bench: Bench) -> None:
     assert [name for name in names if name != "jemalloc_bg_thd"] == ["python"]
 
 
+def test_a_launch_that_was_expected_runs_as_any_other(bench: Bench) -> None:
+    """It is told the same, whether its process rehearsed it or one of another sweep."""
+    expected, foreign = bench.request(), bench.request(epochs=3)
+    bench.run(bench.executor.expect(expected, 3))
+    jobs = [bench.run(bench.carry_out(request)) for request in (expected, foreign)]
+    bench.run(bench.executor.retire(expected.spec.key.sweep))
+
+    assert [job.phase for job in jobs] == [JobPhase.SUCCEEDED] * 2
+    assert [len(bench.told(one.spec.key, "started")) for one in (expected, foreign)] == [1, 1]
+
+
 def test_output_and_scratch_lie_under_the_home(bench: Bench, home: Path) -> None:
     """What a launch prints is in its log after its scratch folder was cleaned away."""
     request = bench.request(document="0" * 64)

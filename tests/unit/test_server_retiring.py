@@ -40,6 +40,9 @@ class Cluster:
     async def launch(self, requests: tuple[LaunchRequest, ...]) -> None:
         raise AssertionError(f"nothing is launched here: {requests}")
 
+    async def expect(self, request: LaunchRequest, at_once: int) -> None:
+        raise AssertionError(f"nothing is expected here: {request}, {at_once}")
+
     async def stop(self, key: LaunchKey, grace_seconds: float) -> None:
         self.told.append(f"stop {key} in {grace_seconds:g} s")
 

@@ -92,6 +92,9 @@ class ScriptedExecutor:
     news: Callable[[], None] = lambda: None
     capacity: Capacity = field(default_factory=lambda: Capacity(cores=2))
 
+    async def expect(self, request: LaunchRequest, at_once: int) -> None:
+        """Nothing has to be got ready for them."""
+
     async def retire(self, sweep: str) -> None:
         """These launches share nothing."""
 

@@ -22,6 +22,7 @@ from modelyard.trial.intake import SOCKET_OPTIONS
 from modelyard.trial.intake import Intake as Client
 from modelyard.trial.output import Tee, captured
 from modelyard.trial.program import leave, main
+from modelyard.trial.rehearsal import rehearse
 from tests.support.intake import Intake, running_intake
 
 KEY = LaunchKey(sweep="abcdefgh", task="0", number=1)
@@ -111,6 +112,37 @@ def test_document_is_fetched_by_digest(intake: Intake) -> None:
 
     with Client(intake.address, None) as client:
         assert client.document(digest, patience_seconds=0) == document
+
+
+def test_what_is_rehearsed_is_fetched_and_posts_nothing(intake: Intake, tmp_path: Path) -> None:
+    """A rehearsal gives the document; without a server it gives none, and harms nobody."""
+    document = Document(experiment={"name": "x", "data": {"source": "none"}}, store="file:///tmp")
+    spec = SPEC.model_copy(update={"document": intake.add(document)})
+    given = environment(tmp_path) | {Variable.SPEC: spec.to_json()}
+    before = len(intake.batches)
+
+    assert rehearse(given | {Variable.SERVER: intake.address}) == document
+    assert rehearse(given) is None
+    assert len(intake.batches) == before
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_launch_takes_the_document_of_its_rehearsal(
+    intake: Intake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that was fetched ahead isn't asked for; that of another sweep is left alone."""
+    held, other = (Document(experiment={"name": name}, store="file:///tmp") for name in "ho")
+    key = KEY.model_copy(update={"task": "7"})
+    spec = SPEC.model_copy(update={"key": key, "document": held.digest})
+    given = environment(tmp_path) | {
+        Variable.SPEC: spec.to_json(),
+        Variable.SERVER: intake.address,
+    }
+
+    said = [(main(given, rehearsed), capsys.readouterr().err) for rehearsed in (held, other)]
+
+    assert [code for code, _ in said] == [Exit.CONFIGURATION, Exit.CONFIGURATION]
+    assert ["no such document" in text for _, text in said] == [False, True]
 
 
 def test_another_document_is_refused(intake: Intake) -> None:
