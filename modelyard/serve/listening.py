@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 from collections.abc import Callable
 
 import uvicorn
@@ -11,9 +13,16 @@ from fastapi import FastAPI
 DRAIN_SECONDS = 10
 """How long requests in flight may take after SIGTERM."""
 
+UNHEARD_SECONDS = 2.0
+"""How long who has connected may take after SIGTERM until the request comes."""
+
+TURNS = 10
+"""Of the event loop: in the first who waits at the port is let in, in the next ones heard."""
+
 
 class Server(uvicorn.Server):
-    """Serves until SIGTERM; requests in flight are answered first.
+    """Serves until SIGTERM; requests in flight are answered first, and those of whoever has
+    connected by then: uvicorn would hang up on them unheard.
 
     Args:
         app: what answers.
@@ -36,3 +45,16 @@ class Server(uvicorn.Server):
         """See uvicorn; returns when it listens."""
         await super().startup(sockets)
         self._on_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn; returns when all are answered."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        deadline = time.monotonic() + UNHEARD_SECONDS
+        while self._unheard() and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _unheard(self) -> bool:
+        """Whether somebody has connected and not asked for anything so far."""
+        return any(connection.cycle is None for connection in self.server_state.connections)

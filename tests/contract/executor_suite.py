@@ -202,7 +202,7 @@ class ExecutorSuite:
         key = request.spec.key
         bench.run(bench.executor.launch((request,)))
         bench.wait_for(key, "checkpoint")
-        bench.run(bench.executor.stop(key, 30.0))
+        bench.run(bench.executor.stop(key, bench.deadline))
         job = bench.run(bench.reaches(key, has_ended))
 
         assert (job.phase, job.evidence.exit_code) == (JobPhase.FAILED, Exit.STOPPED)

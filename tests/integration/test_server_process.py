@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,11 +18,13 @@ import pytest
 
 from modelyard.api import Owner, StageState, SweepRequest, SweepState, TrialState
 from modelyard.client import Client
+from modelyard.code.sending import send
 from modelyard.errors import ServerRefused, ServerUnreachable
 from modelyard.experiment.load import experiment_from
 from modelyard.local import processes, services
 from modelyard.local.services import Service
 from modelyard.settings import Settings
+from tests.support.held import FAMILY, Held
 from tests.support.ports import reserved_port
 
 pytestmark = pytest.mark.integration
@@ -29,9 +32,8 @@ pytestmark = pytest.mark.integration
 SECONDS = 300.0
 """Longest that anything may take; far beyond what it takes on a busy machine."""
 
-RUN_ONE = Owner(run="r1", process=2**22 - 7, started=1.0)
-RUN_TWO = Owner(run="r2", process=2**22 - 6, started=2.0)
-"""Owners whose processes never were; they live for as long as somebody renews them."""
+ENDLESS = 1_000_000
+"""Epochs of a trial that doesn't end by itself."""
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def start(settings: Settings, *, run: str | None = None, ready: bool = True) -> 
     return service
 
 
-def request(owner: Owner | None = None, **sections: Any) -> SweepRequest:
+def request(owner: Owner | None = None, code: str | None = None, **sections: Any) -> SweepRequest:
     experiment = experiment_from(
         {
             "name": "iris",
@@ -69,7 +71,7 @@ def request(owner: Owner | None = None, **sections: Any) -> SweepRequest:
             **sections,
         }
     )
-    return SweepRequest(experiment=experiment.to_document(), owner=owner)
+    return SweepRequest(experiment=experiment.to_document(), owner=owner, code=code)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -87,6 +89,17 @@ def killed(service: Service) -> None:
     """SIGKILL for the server alone; its launches are left to end by themselves."""
     os.kill(service.process, signal.SIGKILL)
     until(lambda: gone(service))
+
+
+@contextmanager
+def owner(run: str) -> Iterator[Owner]:
+    """The owner of a run: a process that lives for as long as the block runs."""
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as process:
+        started = psutil.Process(process.pid).create_time()
+        yield Owner(run=run, process=process.pid, started=started)
+        process.kill()
 
 
 @contextmanager
@@ -109,21 +122,27 @@ def renewed(settings: Settings, sweep: str, owner: Owner) -> Iterator[None]:
         thread.join()
 
 
-def test_killed_and_continued_with_exactly_the_trials_asked_for(settings: Settings) -> None:
+def test_killed_and_continued_with_exactly_the_trials_asked_for(
+    settings: Settings, tmp_path: Path
+) -> None:
     """kill -9 in the middle of a sweep: continued, it ends with no trial lost or doubled."""
+    held = Held(tmp_path / "code")
     first = start(settings)
-    with Client.connect(settings) as client:
-        sweep = client.create_sweep(request(RUN_ONE, train={"epochs": 8})).id
-        with renewed(settings, sweep, RUN_ONE):
+    with Client.connect(settings) as client, owner("r1") as one:
+        code = send(held.code, client.upload).digest
+        asked = request(one, code, model=FAMILY, train={"epochs": 60})
+        sweep = client.create_sweep(asked).id
+        with renewed(settings, sweep, one):
             client.wait_stage(sweep, "prepare")
             client.run_stage(sweep, "sweep")
             next(event for event in client.events(sweep) if event.body["kind"] == "metrics")
             killed(first)
 
+    held.let_go()
     start(settings)
-    with Client.connect(settings) as client:
-        view = client.continue_sweep(sweep, RUN_TWO)
-        with renewed(settings, sweep, RUN_TWO):
+    with Client.connect(settings) as client, owner("r2") as two:
+        view = client.continue_sweep(sweep, two)
+        with renewed(settings, sweep, two):
             done = client.wait_stage(sweep, "sweep")
         trials = client.trials(sweep)
 
@@ -155,7 +174,8 @@ def test_a_second_server_says_where_the_first_is(settings: Settings) -> None:
     until(lambda: gone(second))
     settings.paths.service("server").write_text(record)
 
-    assert first.address in settings.paths.log("server").read_text().splitlines()[-1]
+    said = settings.paths.log("server").read_text().splitlines()
+    assert [line for line in said if first.address in line and "holds the journal" in line]
     assert services.alive(first)
     with Client.connect(settings) as client:
         assert client.health().status == "ok"
@@ -163,11 +183,11 @@ def test_a_second_server_says_where_the_first_is(settings: Settings) -> None:
 
 def test_a_run_that_was_killed_leaves_nothing(settings: Settings) -> None:
     """The owner falls silent: its sweep is interrupted with a checkpoint, its server ends."""
-    server = start(settings, run=RUN_ONE.run)
-    with Client.connect(settings) as client:
-        long = request(RUN_ONE, train={"epochs": 5000})
+    server = start(settings, run="r1")
+    with Client.connect(settings) as client, owner("r1") as one:
+        long = request(one, train={"epochs": ENDLESS})
         sweep = client.create_sweep(long).id
-        with renewed(settings, sweep, RUN_ONE):
+        with renewed(settings, sweep, one):
             client.wait_stage(sweep, "prepare")
             client.run_stage(sweep, "sweep")
             next(event for event in client.events(sweep) if event.body["kind"] == "checkpoint")
@@ -178,8 +198,9 @@ def test_a_run_that_was_killed_leaves_nothing(settings: Settings) -> None:
     until(lambda: not any(_lives(process) for process in members))
     start(settings)
     with Client.connect(settings) as client:
-        view = client.sweep(sweep)
-    assert view.state is SweepState.INTERRUPTED
+        stopped = SweepState.INTERRUPTED
+        view = client.wait(sweep, lambda seen: seen.state is stopped, seconds=SECONDS)
+    assert view.state is stopped
     assert "has gone" in view.message
 
 
@@ -191,7 +212,7 @@ def test_cancel_is_final_and_leaves_no_trial(settings: Settings) -> None:
     """Cancelling ends running trials; the sweep is cancelled once they have ended."""
     start(settings)
     with Client.connect(settings) as client:
-        long = request(train={"epochs": 5000})
+        long = request(train={"epochs": ENDLESS})
         sweep = client.create_sweep(long).id
         client.wait_stage(sweep, "prepare")
         client.run_stage(sweep, "sweep")

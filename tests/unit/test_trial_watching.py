@@ -101,8 +101,9 @@ def test_a_process_that_waits_for_a_lost_rank_without_end_is_ended() -> None:
         assert left.get(timeout=60) == Exit.OUT_OF_MEMORY
 
 
-def test_an_error_is_told_by_its_cause() -> None:
+def test_an_error_is_told_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a lost peer the failure that it had itself; one of one's own stays what it is."""
+    monkeypatch.setattr(watching, "LAST_WORDS_SECONDS", 120.0)
     own = InputError("no such column")
     with watched("raise SystemExit(76)") as watch:
         failed = watch.cause(RuntimeError("[gloo/pair.cc:553] Connection closed by peer"))
