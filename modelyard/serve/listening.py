@@ -57,4 +57,5 @@ class Server(uvicorn.Server):
 
     def _unheard(self) -> bool:
         """Whether somebody has connected and not asked for anything so far."""
-        return any(connection.cycle is None for connection in self.server_state.connections)
+        # None before the first request; not every protocol has it.
+        return any(getattr(one, "cycle", True) is None for one in self.server_state.connections)
