@@ -7,7 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-GIT_SECONDS = 3.0
+GIT_SECONDS = 30.0
+"""Longest that Git may take: a large checkout on a slow disk needs seconds."""
 
 
 def lineage(file: Path) -> dict[str, str]:
@@ -17,15 +18,16 @@ def lineage(file: Path) -> dict[str, str]:
         file: the experiment file.
 
     Returns:
-        ``file``, ``user``, ``host``; in a Git checkout also ``git_commit`` and ``git_dirty``
-        (``true`` when tracked files differ from it).
+        ``file``, ``user``, ``host``; in a Git checkout also ``git_commit`` and, where Git can
+        tell, ``git_dirty`` (``true`` when tracked files differ from it).
     """
     tags = {"file": str(file.absolute()), "user": _user(), "host": platform.node()}
     commit = _git(file, "rev-parse", "HEAD")
     if commit:
         changes = _git(file, "status", "--porcelain", "--untracked-files=no")
         tags["git_commit"] = commit
-        tags["git_dirty"] = "true" if changes else "false"
+        if changes is not None:
+            tags["git_dirty"] = "true" if changes else "false"
     return tags
 
 
@@ -36,12 +38,13 @@ def _user() -> str:
         return "unknown"
 
 
-def _git(file: Path, *arguments: str) -> str:
+def _git(file: Path, *arguments: str) -> str | None:
+    """What Git says, None where it doesn't."""
     command = ["git", "-C", str(file.absolute().parent), *arguments]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=GIT_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return done.stdout.strip()

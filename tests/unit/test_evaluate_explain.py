@@ -32,6 +32,9 @@ from modelyard.report import reasons
 from modelyard.report.material import Material
 from tests.support.fitting import digits, table
 
+AMPLE_SECONDS = 3600
+"""For explanations of which nothing is to be left out, however slow the machine."""
+
 
 class Told:
     """An estimator that answers with a function of the features."""
@@ -68,7 +71,12 @@ def explained(model: Predictor, snapshot: Snapshot, metric: str, **wanted: float
     """The explanation of a model on the test split."""
     output = model.predict(snapshot.rows("test")).output
     return explain(
-        model, snapshot, output, metric=metric, wanted=Explain.model_validate(wanted), seed=3
+        model,
+        snapshot,
+        output,
+        metric=metric,
+        wanted=Explain.model_validate({"seconds": AMPLE_SECONDS, **wanted}),
+        seed=3,
     )
 
 
@@ -159,7 +167,7 @@ def test_the_patch_that_is_looked_at_is_found(tmp_path: Path) -> None:
     def drop(changed: Rows) -> float:
         return float(np.mean(model.predict(changed).output.argmax(axis=1) != bright))
 
-    found = importance.of_patches(sample, drop, Deadline(60))
+    found = importance.of_patches(sample, drop, Deadline(AMPLE_SECONDS))
 
     assert found is not None
     assert np.argwhere(found > 0).tolist() == [[2, 3]]
@@ -234,7 +242,7 @@ def test_the_word_that_counts_is_found() -> None:
     def drop(changed: Rows) -> float:
         return float(np.mean(model.predict(changed).output.argmax(axis=1) != truth))
 
-    over_all = importance.of_words(rows, output, drop, Deadline(60))
+    over_all = importance.of_words(rows, output, drop, Deadline(AMPLE_SECONDS))
     chosen = Chosen(
         rows=rows.take(np.array([1])),
         source=np.array([7]),
@@ -242,7 +250,7 @@ def test_the_word_that_counts_is_found() -> None:
         output=output[1:2],
         background=rows,
     )
-    (example,) = explain_each(model, chosen, model.card, Deadline(60), seed=0)
+    (example,) = explain_each(model, chosen, model.card, Deadline(AMPLE_SECONDS), seed=0)
 
     assert (over_all[0].name, over_all[0].drop) == ("good", 0.5)
     assert (example.row, example.text) == (7, "Good, good story")
@@ -284,7 +292,7 @@ def test_shapley_values_found_in_time_are_kept(family: str, tmp_path: Path) -> N
             background=snapshot.rows("train").take(slice(20)),
         )
         asked = iter(range(100))
-        deadline = Deadline(60, lambda: next(asked) == calls)
+        deadline = Deadline(AMPLE_SECONDS, lambda: next(asked) == calls)
         return explain_each(model, chosen, snapshot.card, deadline, 0), deadline.notes
 
     (whole, nothing), (kept, notes) = some(slice(1, 3), 9), some(slice(2, 5), 1)
@@ -300,7 +308,7 @@ def test_patches_looked_at_in_time_are_kept() -> None:
     """A map of importance that isn't finished has holes, in its file and its picture too."""
     rows = Rows(columns={}, images=np.zeros((2, 4, 4, 1), np.uint8))
     asked = iter(range(100))
-    deadline = Deadline(60, lambda: next(asked) == 3)
+    deadline = Deadline(AMPLE_SECONDS, lambda: next(asked) == 3)
 
     found = importance.of_patches(rows, lambda _changed: 0.5, deadline)
 
@@ -342,7 +350,7 @@ def test_examples_explained_before_one_fails_are_kept() -> None:
         output=model.predict(rows).output,
         background=rows,
     )
-    deadline = Deadline(60)
+    deadline = Deadline(AMPLE_SECONDS)
 
     found = explain_each(model, chosen, model.card, deadline, seed=0)
 

@@ -34,7 +34,7 @@ def evaluated(packed: Packed, folder: Path, **sections: object) -> dict[str, obj
 
 def test_predictions_and_explanation_are_kept(customers: Packed, tmp_path: Path) -> None:
     """The stage commits both, and its outcome has where they lie and what matters most."""
-    outcome = evaluated(customers, tmp_path)
+    outcome = evaluated(customers, tmp_path, explain={"seconds": 3600})
 
     kept = FolderStore().fetch(str(outcome["predictions"])) / "predictions.parquet"
     told = FolderStore().fetch(str(outcome["explanation"])) / "explanation.json"
