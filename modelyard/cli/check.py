@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from modelyard.cli.catalogue import look
+from modelyard.cli.catalogue import Look, look
 from modelyard.cli.describe import (
     describe_card,
     describe_code,
@@ -23,7 +23,7 @@ from modelyard.cli.views import CheckView
 from modelyard.cli.weights import look_at_weights
 from modelyard.code.folder import Folder
 from modelyard.data.card import DataCard
-from modelyard.errors import ExperimentError
+from modelyard.errors import ExperimentError, Mistake
 from modelyard.experiment.batch import batch_note
 from modelyard.experiment.catalogue import Catalogue
 from modelyard.experiment.check import check
@@ -128,23 +128,22 @@ def load_checked(
     raw = loaded.source.values
     seen = look(experiment, base, at_data=not (unusable or elsewhere), own=own.family, raw=raw)
     weights = look_at_weights(experiment, base, raw, on_cluster=on_cluster)
-    plugins = {mistake.path for mistake in seen.of_plugins}
-    found = [m for m in check(experiment, seen.catalogue, raw) if m.path not in plugins]
-    found += seen.of_plugins
+    found = _judged(experiment, seen, raw)
     told = judged | {mistake.path for mistake in found}
-    mistakes = loaded.with_mistakes(
-        [
-            *found,
-            *own.mistakes,
-            *weights.mistakes,
-            *(m for m in seen.mistakes if m.path not in told),
-        ]
-    )
+    of_data = [mistake for mistake in seen.mistakes if mistake.path not in told]
+    mistakes = loaded.with_mistakes([*found, *own.mistakes, *weights.mistakes, *of_data])
     if mistakes or (seen.card is None and not elsewhere):
         raise ExperimentError(loaded.source.name, mistakes)
     checked = _checked(file, experiment, seen.card, seen.catalogue, on_cluster=on_cluster)
     notes = checked.notes if weights.note is None else (*checked.notes, weights.note)
     return replace(checked, code=own.folder, notes=notes)
+
+
+def _judged(experiment: Experiment, seen: Look, raw: Mapping[str, Any]) -> list[Mistake]:
+    """What the rules say, but for keys of which a plugin's own mistake is told."""
+    plugins = {mistake.path for mistake in seen.of_plugins}
+    found = [m for m in check(experiment, seen.catalogue, raw) if m.path not in plugins]
+    return [*found, *seen.of_plugins]
 
 
 def _checked(

@@ -82,17 +82,7 @@ def read_exoplanets(name: str, folder: Path) -> Table:
     Raises:
         DataError: no file or several, no column of dispositions, or a damaged file; names it.
     """
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise absent(name, folder, ("a CSV file",))
-    if len(files) > 1:
-        raise DataError(
-            f"{name}: {folder} has {len(files)} CSV files ({listed([f.name for f in files], 5)}); "
-            "leave the one to read"
-        )
-    about, file = TABLES[name], files[0]
-    if file.stat().st_size == 0:
-        raise DataError(f"{file} is empty (0 bytes); download it again")
+    about, file = TABLES[name], _only_file(name, folder)
     table = read_csv(file, str(file), comments=True)
     missing = [column for column in (about.target, about.star) if column not in table.columns]
     if missing:
@@ -117,6 +107,20 @@ def read_exoplanets(name: str, folder: Path) -> Table:
             f"Rows of one star ({about.star!r}) stay together in the split.",
         ),
     )
+
+
+def _only_file(name: str, folder: Path) -> Path:
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise absent(name, folder, ("a CSV file",))
+    if len(files) > 1:
+        raise DataError(
+            f"{name}: {folder} has {len(files)} CSV files ({listed([f.name for f in files], 5)}); "
+            "leave the one to read"
+        )
+    if files[0].stat().st_size == 0:
+        raise DataError(f"{files[0]} is empty (0 bytes); download it again")
+    return files[0]
 
 
 def _kept(table: Table, about: Candidates) -> tuple[NDArray[np.intp], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,17 +57,9 @@ def read_gtsrb(name: str, folder: Path) -> Table:
     names = [str(sign.path.relative_to(folder)) for sign in signs]
     read = read_pictures([sign.path for sign in signs], names, SIZE)
     counts = len(train), len(test)
-    tracks = {key: index for index, key in enumerate(dict.fromkeys(map(_track, signs)))}
     return Table(
         title=name,
-        columns={
-            "class": Column(
-                values=np.array([sign.label for sign in signs], np.int32),
-                missing=np.zeros(len(signs), dtype=bool),
-                categories=tuple(map(str, range(CLASSES))),
-            ),
-            "track": of_numbers(np.array([tracks[_track(sign)] for sign in signs])),
-        },
+        columns=_columns(signs),
         images=read.images,
         target="class",
         names=names,
@@ -80,6 +73,18 @@ def read_gtsrb(name: str, folder: Path) -> Table:
             *count_note(name, counts, PUBLISHED_ROWS),
         ),
     )
+
+
+def _columns(signs: Sequence[Sign]) -> dict[str, Column]:
+    tracks = {key: index for index, key in enumerate(dict.fromkeys(map(_track, signs)))}
+    return {
+        "class": Column(
+            values=np.array([sign.label for sign in signs], np.int32),
+            missing=np.zeros(len(signs), dtype=bool),
+            categories=tuple(map(str, range(CLASSES))),
+        ),
+        "track": of_numbers(np.array([tracks[_track(sign)] for sign in signs])),
+    }
 
 
 def _first_folder(root: Path) -> list[Path]:

@@ -26,10 +26,9 @@ from modelyard.experiment.model import Experiment
 from modelyard.plugins.loading import guarded
 from modelyard.sweep.study_samplers import make_pruner, make_sampler
 from modelyard.sweep.study_space import (
-    GRID_STEPS,
     Space,
-    cells,
     distribution,
+    grid_of,
     kept_space,
     suggest,
 )
@@ -105,7 +104,7 @@ class SweepStudy:
         self._attributes = [dict(trial.system_attrs) for trial in stored]
         self._told = [_outcome(trial) for trial in stored]
         self._where = storage
-        self._cells = _grid(experiment, self.space)
+        self._cells = grid_of(experiment, self.space)
         self._plugin = experiment.search.sampler.plugin
         self._broken: Exception | None = None
         self._mirror = optuna.create_study(
@@ -271,19 +270,6 @@ class SweepStudy:
         for key, value in state.items():
             if known.get(key) != value:
                 target.set_study_system_attr(to._study_id, key, value)
-
-
-def _grid(experiment: Experiment, space: Space) -> list[dict[str, Scalar]] | None:
-    sampler = experiment.search.sampler
-    if sampler.name != "grid":
-        return None
-    steps = sampler.options.get("steps", GRID_STEPS)
-    return cells(
-        space,
-        steps=steps if isinstance(steps, int) else GRID_STEPS,
-        seed=experiment.seed,
-        limit=experiment.budget.trials,
-    )
 
 
 def _outcome(trial: FrozenTrial) -> TrialState | None:

@@ -18,6 +18,7 @@ from optuna.distributions import (
 
 from modelyard.contract import Scalar
 from modelyard.errors import InputError
+from modelyard.experiment.model import Experiment
 from modelyard.experiment.search import Parameter
 
 Space = Mapping[str, Parameter]
@@ -105,6 +106,20 @@ def suggest(trial: Trial, space: Space) -> dict[str, Scalar]:
                     name, found.low, found.high, step=found.step, log=found.log
                 )
     return chosen
+
+
+def grid_of(experiment: Experiment, space: Space) -> list[dict[str, Scalar]] | None:
+    """The cells that an experiment's trials are, in their order; None with another sampler."""
+    sampler = experiment.search.sampler
+    if sampler.name != "grid":
+        return None
+    steps = sampler.options.get("steps", GRID_STEPS)
+    return cells(
+        space,
+        steps=steps if isinstance(steps, int) else GRID_STEPS,
+        seed=experiment.seed,
+        limit=experiment.budget.trials,
+    )
 
 
 def cells(space: Space, *, steps: int, seed: int, limit: int) -> list[dict[str, Scalar]]:
