@@ -8,11 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+SOON_SECONDS = 0.2
+"""How much later listeners hear of what they needn't know at once, together with all that is said
+meanwhile: each look of a controller costs milliseconds, and trials that start speak all at once."""
+
 
 class Changes:
     """Counts the changes of each sweep and wakes those who wait.
 
-    ``notify`` and ``posted`` may be called from any thread; the rest belongs to the event loop.
+    ``notify``, ``posted`` and ``mentioned`` may be called from any thread; the rest belongs to the
+    event loop.
 
     Args:
         loop: the server's event loop.
@@ -23,6 +28,7 @@ class Changes:
         self._counts: Counter[str] = Counter()
         self._waiting: set[asyncio.Event] = set()
         self._listeners: list[Callable[[str], None]] = []
+        self._heard_soon: set[str] = set()
         self.closed = False
 
     def notify(self, *sweeps: str) -> None:
@@ -34,6 +40,11 @@ class Changes:
         """Trials of these sweeps have posted: a change that listeners hear of too."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._tell, sweeps)
+
+    def mentioned(self, *sweeps: str) -> None:
+        """The same of what listeners needn't know at once: they hear of it a moment later."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell_soon, sweeps)
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Have ``listener`` called with a sweep's id whenever its trials have posted."""
@@ -68,9 +79,19 @@ class Changes:
 
     def _tell(self, sweeps: tuple[str, ...]) -> None:
         self._ring(sweeps)
+        for sweep in sweeps:
+            self._be_heard(sweep)
+
+    def _tell_soon(self, sweeps: tuple[str, ...]) -> None:
+        self._ring(sweeps)
+        for sweep in set(sweeps) - self._heard_soon:
+            self._heard_soon.add(sweep)
+            self._loop.call_later(SOON_SECONDS, self._be_heard, sweep)
+
+    def _be_heard(self, sweep: str) -> None:
+        self._heard_soon.discard(sweep)
         for listener in self._listeners:
-            for sweep in sweeps:
-                listener(sweep)
+            listener(sweep)
 
     def _ring(self, sweeps: tuple[str, ...]) -> None:
         self._counts.update(sweeps)

@@ -6,11 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.api import FailureView, Owner, SweepRequest
-from modelyard.contract import Batch, Document, LaunchKey, Metrics, Stop
+from modelyard.contract import (
+    Batch,
+    Document,
+    LaunchKey,
+    Log,
+    Metrics,
+    Phase,
+    Progress,
+    Started,
+    Stop,
+)
 from modelyard.journal.database import Database
 from modelyard.journal.journal import Journal
 from modelyard.journal.rows import StageRow, SweepRow, TrialRow
 from modelyard.server.changes import Changes
+
+UNHURRIED = (Started, Phase, Progress, Log)
+"""What a controller only takes notice of: that a launch lives, and what it is busy with."""
 
 
 class LiveJournal(Journal):
@@ -136,10 +149,17 @@ class LiveJournal(Journal):
         for (key, batch), answer in zip(batches, answers, strict=True):
             if not isinstance(answer, Exception):
                 self._note(key, batch)
-        self._changes.posted(*{key.sweep for key, _ in batches})
+        pressing = {key.sweep for key, batch in batches if _presses(batch)}
+        self._changes.posted(*pressing)
+        self._changes.mentioned(*({key.sweep for key, _ in batches} - pressing))
         return answers
 
     def _note(self, key: LaunchKey, batch: Batch) -> None:
         for event in batch.events:
             if isinstance(event.body, Metrics):
                 self._latest[key.sweep, key.task] = event.body
+
+
+def _presses(batch: Batch) -> bool:
+    """Whether a controller may have something to do at once: report, tell, launch the next."""
+    return not all(isinstance(event.body, UNHURRIED) for event in batch.events)

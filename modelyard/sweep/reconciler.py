@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic, thread_time
 from typing import Any
 
-from modelyard.api import Desired
 from modelyard.contract import Batch, Event, LaunchKey, TrialSpec
+from modelyard.executor import Job
 from modelyard.journal.journal import Journal
+from modelyard.journal.rows import News
 from modelyard.sweep.failures import Category, category_of
 from modelyard.sweep.jobs import JobBoard
 from modelyard.sweep.memory import Memory
@@ -126,22 +127,28 @@ class Reconciler:
 
     async def _reconcile(self) -> Finish:
         while True:
-            begun = thread_time()
             self._changed.clear()
             # What is acted upon while we look may be seen half before and half after.
             settling = frozenset(self._busy)
-            world, desired = await self._observe()
+            # Jobs before the journal: one that is seen to have ended has posted all it had to say.
+            jobs = self._board.jobs(self._sweep)
+            news = await patiently(self._journal.news, self._sweep, self._memory.cursor)
             if self._fault is not None:
                 raise self._fault
+            begun = thread_time()
+            world = self._observed(jobs, news)
+            looking = thread_time() - begun
             # In a thread: for hundreds of trials it takes longer than news should wait.
-            found, planning = await asyncio.to_thread(_timed, world, self._work.policy(desired))
+            found, planning = await asyncio.to_thread(
+                _timed, world, self._work.policy(news.desired)
+            )
             self._memory.due = found.again_at
             first = next(iter(found.actions), None)
             if isinstance(first, Finish) and not self._busy and not settling:
                 await self._work.finish(first)
                 return first
             self._start_all(found.actions, settling)
-            rested_at = monotonic() + _rest(thread_time() - begun + planning)
+            rested_at = monotonic() + _rest(looking + planning)
             # A moment later than the limit, or the clock might still be before it.
             await self._wait(
                 None if found.again_at is None else max(0.0, found.again_at - world.now) + 0.001
@@ -152,12 +159,9 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), limit)
 
-    async def _observe(self) -> tuple[World, Desired]:
-        # Jobs before the journal: a job that is seen to have ended has posted all it had to say.
-        jobs = self._board.jobs(self._sweep)
-        news = await patiently(self._journal.news, self._sweep, self._memory.cursor)
+    def _observed(self, jobs: Mapping[LaunchKey, Job], news: News) -> World:
         self._memory.learn(news, jobs.values())
-        world = World(
+        return World(
             now=news.now,
             started_at=self._started_at,
             ran=self._memory.ran,
@@ -166,7 +170,6 @@ class Reconciler:
                 for task in self._work.tasks()
             ),
         )
-        return world, news.desired
 
     def _start_all(self, actions: list[Action], settling: frozenset[str]) -> None:
         """Start what can be; while slots are being filled, nothing competes with that."""

@@ -187,6 +187,16 @@ class SweepStudy:
                 prune = self._mirror.pruner.prune(self._mirror, self._frozen(number)) or prune
         return prune
 
+    def learn(self, number: int, state: TrialState, values: Sequence[float] = ()) -> None:
+        """Let the sampler know how a trial ended, ahead of ``tell``; nothing is stored."""
+        if self._frozen(number).state.is_finished():
+            return
+        if state is TrialState.INFEASIBLE:
+            self._violate(number)
+        given = list(values) if state is TrialState.COMPLETE else None
+        with self._guard(f"learn from trial {number}"):
+            self._mirror.tell(number, given, _STATES[state])
+
     def tell(self, number: int, state: TrialState, values: Sequence[float] = ()) -> None:
         """Tell how a trial ended; it keeps the first end that it was told.
 
@@ -195,12 +205,7 @@ class SweepStudy:
         """
         if self._told[number] is not None:
             return
-        if not self._frozen(number).state.is_finished():
-            if state is TrialState.INFEASIBLE:
-                self._violate(number)
-            given = list(values) if state is TrialState.COMPLETE else None
-            with self._guard(f"learn from trial {number}"):
-                self._mirror.tell(number, given, _STATES[state])
+        self.learn(number, state, values)
         with translated(self._where):
             self._store_end(number, state)
         self._told[number] = state

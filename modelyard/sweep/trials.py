@@ -106,6 +106,7 @@ class TrialWork:
         """Sample and store a trial, together with others that are to be asked for now."""
         number = int(task)
         self._wanted = max(self._wanted, number + 1)
+        await asyncio.sleep(0)  # the others of this look say first what they want
         # In order: while one is tried again, the next would take its number.
         async with self._asking:
             first = len(self._asked)
@@ -123,6 +124,8 @@ class TrialWork:
     async def tell(self, action: Tell) -> None:
         """Tell the study a trial's end."""
         number, values = int(action.task), self._judged(action.state, action.result)
+        # Each on its own: what is asked for meanwhile need not wait for the database.
+        await self._studying(lambda: self._study.learn(number, action.state, values))
         await self._studying(lambda: self._study.tell(number, action.state, values))
         await self._look_again(number)
 

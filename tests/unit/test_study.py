@@ -128,6 +128,26 @@ def test_asking_and_telling_again_changes_nothing(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_the_sampler_has_learnt_is_stored_when_it_is_told(tmp_path: Path) -> None:
+    """Learning ahead of the tell stores nothing: a server that ends in between tells it again."""
+    study = opened(tmp_path, experiment())
+    study.ask(0)
+    study.learn(0, TrialState.COMPLETE, [0.5])
+    study.learn(0, TrialState.COMPLETE, [0.5])
+    study.ask(1)
+    study.close()
+    again = opened(tmp_path, experiment())
+    before = [trial.told for trial in again.trials()]
+    again.learn(0, TrialState.COMPLETE, [0.5])
+    again.tell(0, TrialState.COMPLETE, [0.5])
+    again.close()
+    last = opened(tmp_path, experiment())
+
+    assert before == [None, None]
+    assert [trial.told for trial in last.trials()] == [TrialState.COMPLETE, None]
+    last.close()
+
+
 def test_trials_that_are_asked_for_together_are_those_asked_for_one_by_one(tmp_path: Path) -> None:
     """Several at once have the same parameters, stored under the same numbers; those that were
     there already stay."""
