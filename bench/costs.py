@@ -17,7 +17,7 @@ from modelyard.contract import LaunchKey, Reply
 from modelyard.health.numbers import Kept, Numbers, write
 from modelyard.store.store import join, store_for
 from modelyard.train.beat import Beat
-from modelyard.train.hooks import BatchView, FitView, Hook
+from modelyard.train.hooks import FitView, Hook
 from modelyard.train.observers.activations import ActivationSample
 from modelyard.train.observers.observed import Fitted, Observed, Observers
 from modelyard.trial.intake import Intake
@@ -83,12 +83,12 @@ class StepClock:
 
 
 class Burning(Hook):
-    """Burns so many seconds of CPU with each batch."""
+    """Burns so many seconds of CPU after each epoch."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def batch(self, fit: FitView, batch: BatchView) -> None:  # noqa: ARG002 - the hook's
+    def epoch(self, fit: FitView, values: Mapping[str, float]) -> None:  # noqa: ARG002 - the hook's
         """Burn."""
         end = time.thread_time() + self._seconds
         while time.thread_time() < end:
@@ -147,18 +147,19 @@ class Measured:
     burnt_seconds: float
 
 
-def measure(place: Place, batch_seconds: float, turns: int = TURNS) -> Measured:
+def measure(place: Place, epoch_seconds: float, batches: int, turns: int = TURNS) -> Measured:
     """Make the fits.
 
     Args:
         place: its server has ``TELLING`` launches open for each turn and one more.
-        batch_seconds: CPU time that a batch takes, about.
+        epoch_seconds: CPU time that an epoch takes, about.
+        batches: of an epoch.
         turns: of all fits.
     """
-    burnt = BURNT * batch_seconds
+    burnt = BURNT * epoch_seconds
 
     def beating(*args: Any, **options: Any) -> Beat:
-        return Beat(*args, **options, clock=StepClock(batch_seconds))
+        return Beat(*args, **options, clock=StepClock(epoch_seconds / batches))
 
     quiet = {
         "modelyard.train.beat.BEAT_SECONDS": float("inf"),
@@ -178,9 +179,7 @@ def measure(place: Place, batch_seconds: float, turns: int = TURNS) -> Measured:
         "live": (functools.partial(told, NEVER), telling),
         "saved": (functools.partial(told, 1), telling),
     }
-    taken = abreast(fits, turns)
-    batches = taken["bare"].stretches.shape[1] - 1
-    return Measured(taken=taken, burnt_seconds=burnt * batches)
+    return Measured(taken=abreast(fits, turns), burnt_seconds=burnt * EPOCHS)
 
 
 def rows(measured: Measured) -> list[Row]:

@@ -50,7 +50,7 @@ def measure(turns: int = TURNS) -> tuple[Taken, costs.Measured]:
                 snapshot=snapshot, folder=folder, server=server, bucket=bucket, keys=iter(keys)
             )
             taken = in_turns({**_peers(data, folder), **our_fits(place)}, turns)
-            return taken, costs.measure(place, seconds.cpu / (EPOCHS * data.steps))
+            return taken, costs.measure(place, seconds.cpu / EPOCHS, data.steps)
 
 
 def _peers(data: Digits, folder: Path) -> dict[str, Callable[[], Seconds]]:

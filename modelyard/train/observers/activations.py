@@ -66,7 +66,7 @@ class ActivationSample(Hook):
         rows = fit.validation.first(SAMPLE)
 
         def see(name: str, part: nn.Module, out: torch.Tensor, axis: int) -> None:
-            units.append(_units(name, part, out.movedim(axis, -1)))
+            units.append(_units(name, part, out, axis))
             if rows.ndim == out.ndim == 4:
                 maps.append(_Maps.of(name, out))
 
@@ -169,21 +169,36 @@ def _values(out: Any) -> Any:
     return _values(out[0]) if isinstance(out, tuple) else out
 
 
-def _units(name: str, module: nn.Module, out: torch.Tensor) -> Units:
+def _units(name: str, module: nn.Module, out: torch.Tensor, axis: int) -> Units:
     """How many units a layer has, and how many tell nothing apart.
 
     Args:
-        out: (n, …, units).
+        out: (n, …) with the units along ``axis``.
     """
-    flat = out.reshape(-1, out.shape[-1]).float()
-    low, high = flat.aminmax(dim=0)
+    # Over the examples first: that is one pass through memory as it lies, without a copy.
+    low = _by_unit(torch.amin, out.amin(0), axis).float()
+    high = _by_unit(torch.amax, out.amax(0), axis).float()
     idle = (high - low) <= STILL * torch.maximum(-low, high).max()
+    units = out.shape[axis]
     if type(module) in RANGES:
         lowest, highest = RANGES[type(module)]
         margin = ENDS * (highest - lowest)
-        at_end = (flat < lowest + margin) | (flat > highest - margin)
-        idle = idle | (at_end.float().mean(dim=0) >= STUCK)
-    return Units(layer=name, units=flat.shape[1], idle=int(idle.sum()))
+        at_end = (out < lowest + margin) | (out > highest - margin)
+        seen = out.numel() // units
+        idle = idle | (_by_unit(torch.sum, at_end.sum(0), axis) / seen >= STUCK)
+    return Units(layer=name, units=units, idle=int(idle.sum()))
+
+
+def _by_unit(reduce: Callable[..., torch.Tensor], values: torch.Tensor, axis: int) -> torch.Tensor:
+    """(units,) from what is known of each position.
+
+    Args:
+        values: (…), without the examples' axis.
+        axis: of the units, where the examples' is counted.
+    """
+    unit = axis % (values.ndim + 1) - 1
+    others = [other for other in range(values.ndim) if other != unit]
+    return reduce(values, others) if others else values
 
 
 def _shrunk(maps: torch.Tensor) -> torch.Tensor:
