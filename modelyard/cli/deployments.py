@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import modelyard
 from modelyard.errors import InputError, ModelyardError
 
-DEPLOY_SECONDS = 120.0
+DEPLOY_SECONDS = 600.0
+"""Longest that Prefect may take; it takes ten seconds where the machine does nothing else."""
 
 
 class _Strict(BaseModel):
@@ -100,19 +101,25 @@ def deploy_all(file: Path, environment: Mapping[str, str]) -> None:
         environment: names the Prefect server.
 
     Raises:
-        ModelyardError: Prefect refused it; holds what it said.
+        ModelyardError: Prefect refused it, or takes too long; holds what it said.
     """
-    done = subprocess.run(
-        [
-            *(sys.executable, "-P", "-m", "prefect", "--no-prompt"),
-            *("deploy", "--all", "--prefect-file", str(file)),
-        ],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEPLOY_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-P", "-m", "prefect", "--no-prompt"),
+                *("deploy", "--all", "--prefect-file", str(file)),
+            ],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEPLOY_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelyardError(
+            f"Prefect didn't make the deployments of {file} within {DEPLOY_SECONDS:g} s; "
+            "`modelyard up` tries again"
+        ) from error
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()
         raise ModelyardError(f"Prefect refused the deployments of {file}:\n{said}")

@@ -26,6 +26,9 @@ WORKER = "worker"
 WORKER_QUERY_SECONDS = "2"
 """How often it looks for runs; Prefect's own 10 s are meant for many workers of one server."""
 
+ANSWER_SECONDS = 60.0
+"""Longest wait for one answer of Prefect's server, which has just been started."""
+
 DOWN_SECONDS = 6.0
 """Between SIGTERM and SIGKILL: our server stops its trials with a checkpoint meanwhile."""
 
@@ -141,8 +144,12 @@ def down_command(json_output: bool) -> None:
 def _attach_mlflow(
     settings: Settings, server: Background[Attached], say: Callable[[str], None]
 ) -> Attached:
-    with Client(server.result().service.address) as client, contextlib.suppress(ServerRefused):
-        client.versions(POOL)  # any question to the registry opens the store
+    # Any question to the registry opens the store, which takes a slow machine a while.
+    with (
+        Client(server.result().service.address, patience_seconds=settings.start_seconds) as client,
+        contextlib.suppress(ServerRefused),
+    ):
+        client.patiently(lambda: client.versions(POOL))
     return attach(programs.mlflow(settings.paths), settings, None, say)
 
 
@@ -152,16 +159,16 @@ def _prefect_caller(settings: Settings, address: str) -> dict[str, str]:
 
 def _deployed(prefect: str) -> set[str]:
     """Names of the deployments that Prefect has."""
-    answer = httpx.post(f"{prefect}/api/deployments/filter", json={}, trust_env=False)
+    url = f"{prefect}/api/deployments/filter"
+    answer = httpx.post(url, json={}, trust_env=False, timeout=ANSWER_SECONDS)
     return {deployment["name"] for deployment in answer.json()}
 
 
 def _worker_known(prefect: str) -> bool:
     """Whether Prefect has heard of an online worker of our pool."""
     try:
-        answer = httpx.post(
-            f"{prefect}/api/work_pools/{POOL}/workers/filter", json={}, trust_env=False
-        )
+        url = f"{prefect}/api/work_pools/{POOL}/workers/filter"
+        answer = httpx.post(url, json={}, trust_env=False, timeout=ANSWER_SECONDS)
         return any(worker["status"] == "ONLINE" for worker in answer.json())
     except (httpx.TransportError, json.JSONDecodeError, KeyError, TypeError):
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelyard.code.errors import OwnCodeError
 
-GIT_SECONDS = 20.0
+GIT_SECONDS = 60.0
 DIFF_LIMIT_BYTES = 1_000_000
 """Longest diff that is kept; the whole code is in its archive anyway."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.cli import deployments
 from modelyard.cli.background import Background
 from modelyard.cli.boot import Boot
 from modelyard.cli.choose import Chosen, differences
@@ -22,7 +23,7 @@ from modelyard.cli.servers import Attached
 from modelyard.cli.signals import InterruptOnce
 from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console
-from modelyard.errors import InputError, Interrupted, ServerUnreachable
+from modelyard.errors import InputError, Interrupted, ModelyardError, ServerUnreachable
 from modelyard.local.services import Service
 from modelyard.settings import Settings
 from tests.support.cluster_wire import view
@@ -140,6 +141,15 @@ def test_keys_that_prefect_would_read_over_are_refused(
 
     with pytest.raises(InputError, match=said):
         deployment_names(file)
+
+
+def test_a_prefect_that_takes_too_long_for_deployments_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what to do, and no traceback."""
+    monkeypatch.setattr(deployments, "DEPLOY_SECONDS", 0.0)
+    with pytest.raises(ModelyardError, match=r"within 0 s; `modelyard up` tries again"):
+        deployments.deploy_all(prefect_file(), os.environ)
 
 
 def test_a_server_that_ended_is_said_whoever_finds_out_first(tmp_path: Path) -> None:
