@@ -11,7 +11,7 @@ from modelyard.client import Client
 from modelyard.contract import Document
 from modelyard.errors import InputError, ServerRefused
 from modelyard.experiment.model import Experiment
-from modelyard.experiment.space import SEARCHABLE, written
+from modelyard.experiment.space import SEARCHABLE, as_written, written
 
 NOT_FOUND = 404
 FINISHED = ENDED - {SweepState.FAILED}
@@ -135,7 +135,9 @@ def newly_fixed(before: Document, experiment: Experiment) -> list[str]:
     searched, space = before.experiment["search"]["space"], experiment.search.space
     fixed = {name for name in written(experiment.train) if name in SEARCHABLE}
     if searched is None:
-        fixed -= set(before.written or ())
+        # An older server noted nothing: it fixed what differs from a default.
+        whole = Experiment.model_validate(before.experiment)
+        fixed -= written(as_written(whole, before.written).train)
     else:
         fixed &= searched.keys() - (searched if space is None else space).keys()
     return [

@@ -7,8 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-GIT_SECONDS = 30.0
-"""Longest that Git may take: a large checkout on a slow disk needs seconds."""
+from modelyard.code.git import GIT_SECONDS
 
 
 def lineage(file: Path) -> dict[str, str]:

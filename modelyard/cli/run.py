@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from rich.console import Console
 
@@ -25,7 +26,7 @@ from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
 from modelyard.code.folder import Folder
 from modelyard.code.sending import send
-from modelyard.errors import Interrupted, ModelyardError
+from modelyard.errors import Interrupted, ModelyardError, ServerRefused
 from modelyard.experiment.model import Experiment
 from modelyard.settings import Settings
 
@@ -46,8 +47,8 @@ def run_command(wanted: Wanted) -> int:
     """Run an experiment, here or on the cluster.
 
     Returns:
-        The exit code: 0 complete (or, on the cluster, left to itself), 1 failed, 3 refused by a
-        gate, 130 interrupted or cancelled.
+        The exit code: 0 complete (or, on the cluster, left to itself), 1 failed, 2 what was to be
+        prepared can't be used, 3 refused by a gate, 130 interrupted or cancelled.
 
     Raises:
         InputError: the file, the home folder or the sweep to go on with can't be used.
@@ -87,9 +88,9 @@ def run_here(wanted: Wanted, settings: Settings, *, fallback: str | None = None)
         except Interrupted as interruption:
             signals.disarm()
             return run.interrupt(str(interruption))
-        except BaseException:
+        except BaseException as error:
             signals.disarm()
-            run.abandon()
+            run.abandon(error)
             raise
 
 
@@ -162,16 +163,19 @@ class LocalRun:
             print_json(RunView(sweep=view))
         return Interrupted.exit_code
 
-    def abandon(self) -> None:
+    def abandon(self, error: BaseException) -> None:
         """After an error: stop the sweep so that it can be continued, and what was started."""
         self.display.close()
         deadline = time.monotonic() + INTERRUPT_SECONDS
+        # Refused its renewal, since it had stood still: another run owns the sweep by now, or none.
+        ours = not (isinstance(error, ServerRefused) and error.status == HTTPStatus.CONFLICT)
         if self.supervision is not None:
             self.supervision.ask_flow_to_end()
-            view = self._stopped_view("its run failed", deadline)
+            last = self.supervision.last
+            view = self._stopped_view("its run failed", deadline) if ours else last
             self.supervision.close(max(0.0, deadline - time.monotonic()))
             self._print_kept(view)
-        self._end_servers(ORDERLY_SECONDS)
+        self._end_servers(ORDERLY_SECONDS, ours=ours)
 
     def _tags(self) -> dict[str, str]:
         tags = lineage(self.wanted.file)
@@ -180,10 +184,10 @@ class LocalRun:
     def _finish(self, client: Client, view: SweepView) -> int:
         assert self.supervision is not None
         run, trials = run_view(client, view), client.trials(view.id)
-        self.supervision.close()
         self.display.close()
         code = exit_code(view)
         print_summary(run, trials, self.experiment, self.out)
+        self.supervision.close()
         if view.state in ENDED:
             client.release_owner(view.id)
         else:
@@ -222,10 +226,11 @@ class LocalRun:
         except ModelyardError:
             return seen
 
-    def _end_servers(self, grace_seconds: float) -> None:
+    def _end_servers(self, grace_seconds: float, *, ours: bool = True) -> None:
+        """End what this run started, unless others use it; its own sweep may be theirs by now."""
         if self.boot is None:
             return
-        sweep = None if self.chosen is None else self.chosen.view.id
+        sweep = self.chosen.view.id if ours and self.chosen is not None else None
         if self.boot.end(sweep=sweep, grace_seconds=grace_seconds):
             self._say("the servers stay up: another run uses them")
 

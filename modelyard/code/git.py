@@ -9,6 +9,7 @@ from pathlib import Path
 from modelyard.code.errors import OwnCodeError
 
 GIT_SECONDS = 60.0
+"""Longest that Git may take: a large checkout on a slow disk needs seconds."""
 DIFF_LIMIT_BYTES = 1_000_000
 """Longest diff that is kept; the whole code is in its archive anyway."""
 

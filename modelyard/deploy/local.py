@@ -38,8 +38,9 @@ PORT_ATTEMPTS = 5
 """Ports that are tried where the file says auto: another home may take one just now."""
 FIRST_PORT = 8080
 
-RETIRE_SECONDS = 12.0
-"""Between SIGTERM and SIGKILL for a replaced server; its requests in flight may take 10 s."""
+RETIRE_SECONDS = 15.0
+"""Between SIGTERM and SIGKILL for a replaced server: it gives 2 s to a request that is yet to come
+and 10 s to those in flight."""
 
 _SERVICE = re.compile(r"model-(?P<name>.+)\.(?P<version>\d+)\.(?P<port>\d+)")
 _KEPT_BACK = frozenset({"MODELYARD_TOKEN", services.MARK})

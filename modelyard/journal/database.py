@@ -22,7 +22,7 @@ from typing import Any
 import sqlalchemy.orm  # noqa: F401
 from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from modelyard.errors import ModelyardError, first_line
@@ -78,7 +78,7 @@ class Database:
         # milliseconds, and a writer in the middle of a group commit would be met often; on
         # Postgres two that write what they have just read would not see each other.
         self._turn = RLock()
-        # Why the database last refused, and when, until it takes a write again.
+        # Why the database last took no write, and when, until it takes one again.
         self._refusal: str | None = None
         self._refused_at = 0.0
 
@@ -110,7 +110,6 @@ class Database:
             connection.execution_options(writing=True).begin(),
         ):
             yield connection
-        self._refusal = None
 
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock."""
@@ -124,9 +123,7 @@ class Database:
     def _my_turn(self) -> Iterator[None]:
         asked_at = monotonic()
         if not self._turn.acquire(timeout=TURN_SECONDS):
-            # Those ahead each wait for the database in turn: what they were told is the cause.
-            unknown = f"The journal {self.name} doesn't answer those who write it."
-            raise ModelyardError(self._refusal or unknown)
+            raise ModelyardError(f"The journal {self.name} doesn't answer those who write it.")
         try:
             # What one of them was told holds for who has waited as long as it has: were each to
             # wait anew, the last of many would be heard of after minutes.
@@ -134,6 +131,12 @@ class Database:
             if waited and self._refusal is not None:
                 raise ModelyardError(self._refusal)
             yield
+            self._refusal = None
+        except ModelyardError as error:
+            # Any other fault is of one statement, and concerns nobody else.
+            if isinstance(error.__cause__, OperationalError):
+                self._refusal, self._refused_at = str(error), monotonic()
+            raise
         finally:
             self._turn.release()
 
@@ -149,8 +152,7 @@ class Database:
         except PoolTimeout as error:
             raise ModelyardError(f"The journal {self.name} has no connection left.") from error
         except DBAPIError as error:
-            self._refusal, self._refused_at = self._sentence(error), monotonic()
-            raise ModelyardError(self._refusal) from error
+            raise ModelyardError(self._sentence(error)) from error
 
     def _sentence(self, error: DBAPIError) -> str:
         words = f"{type(error.orig).__name__} {error.orig}".lower()

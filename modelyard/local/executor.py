@@ -163,7 +163,8 @@ class LocalExecutor:
         launched = accept(request, self._paths, self._devices, devices)
         self._launched[str(request.spec.key)] = launched
         self._tell(launched.job)
-        if self._ready:
+        # Without a fork server, or while a dead one is cleared away, the next one is told of it.
+        if self._ready and self._link is not None:
             self._send(launched)
 
     def _send(self, launched: Launched) -> None:

@@ -215,8 +215,12 @@ class Tracking:
         for some in zip_longest(*parts, fillvalue=()):
             self._log_acceptable(run, [entry for part in some for entry in part])
 
-    def _log_acceptable(self, run: str, entries: Sequence[Entry]) -> None:
-        """MLflow takes all of a call or nothing, so what was refused is halved and tried again."""
+    def _log_acceptable(self, run: str, entries: Sequence[Entry], *, exists: bool = False) -> None:
+        """MLflow takes all of a call or nothing, so what was refused is halved and tried again.
+
+        Args:
+            exists: the run does, as is known by now.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [entry for entry in entries if isinstance(entry, Metric)]
@@ -226,12 +230,12 @@ class Tracking:
             self.client.log_batch(run, metrics, params, tags)
         except Exception as error:
             # A deleted run refuses everything with the code of a malformed entry.
-            if not permanent(error) or not self.exists(run):
+            if not permanent(error) or not (exists or self.exists(run)):
                 raise
             if len(entries) > 1:
                 half = len(entries) // 2
-                self._log_acceptable(run, entries[:half])
-                self._log_acceptable(run, entries[half:])
+                self._log_acceptable(run, entries[:half], exists=True)
+                self._log_acceptable(run, entries[half:], exists=True)
                 return
             kind, key = type(entries[0]).__name__.lower(), entries[0].key
             LOG.warning("MLflow refuses %s %r of run %s: %s", kind, key, run, said(error))

@@ -127,7 +127,7 @@ class LiveJournal(Journal):
         self._changes.notify(sweep)
 
     def stop_launch(self, key: LaunchKey, reason: Stop) -> None:
-        """See ``Journal``; kept for the intake\'s next answer."""
+        """See ``Journal``; kept for the intake's next answer."""
         super().stop_launch(key, reason)
         self._stops.setdefault(key, reason)
 
@@ -150,8 +150,10 @@ class LiveJournal(Journal):
             if not isinstance(answer, Exception):
                 self._note(key, batch)
         pressing = {key.sweep for key, batch in batches if _presses(batch)}
-        self._changes.posted(*pressing)
-        self._changes.mentioned(*({key.sweep for key, _ in batches} - pressing))
+        if pressing:
+            self._changes.posted(*pressing)
+        if others := {key.sweep for key, _ in batches} - pressing:
+            self._changes.mentioned(*others)
         return answers
 
     def _note(self, key: LaunchKey, batch: Batch) -> None:

@@ -101,9 +101,13 @@ class OwnerWatch:
     async def _interrupt(self, sweep: str, owner: Owner) -> None:
         """Interrupt a sweep, unless another run has taken it over since it was looked at."""
         reason = f"the run that owns it (process {owner.process}) has gone"
-        await self._supervisor.want(
-            sweep, Desired.INTERRUPTED, reason, actor="owner watch", owner=owner
-        )
+        row = await asyncio.to_thread(self._journal.sweep, sweep)
+        if row.desired is Desired.RUNNING:  # else it winds down for a reason of its own
+            row = await self._supervisor.want(
+                sweep, Desired.INTERRUPTED, reason, actor="owner watch", owner=owner
+            )
+        if row.owner != owner:
+            return
         if not await self._supervisor.settled(sweep, WIND_DOWN_SECONDS):
             LOG.error("sweep %s still winds down after %g s", sweep, WIND_DOWN_SECONDS)
         await asyncio.to_thread(self._journal.set_owner, sweep, None, before=owner)

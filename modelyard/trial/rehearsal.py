@@ -14,7 +14,6 @@ from pathlib import Path
 
 from modelyard.contract import Batch, Document, Phase, Reply, Variable
 from modelyard.data.snapshot import open_snapshot
-from modelyard.models.families import resolve
 from modelyard.store.store import store_for
 from modelyard.trial.assignment import Assignment, read_assignment
 from modelyard.trial.intake import Intake
@@ -68,8 +67,12 @@ def _speak() -> None:
 
 
 def _read(assignment: Assignment, document: Document) -> None:
-    """The experiment and its snapshot, where that is a folder of this machine."""
-    experiment = experiment_of(document.experiment)
+    """The experiment and its snapshot, where that is a folder of this machine.
+
+    No model: a plugin of others is imported by the launch, under whose variables it may choose
+    its threads and its device for good.
+    """
+    experiment_of(document.experiment)
     snapshot = assignment.spec.inputs.get("snapshot", "")
     if snapshot.startswith("file:"):
-        resolve(experiment, open_snapshot(store_for(document.store).fetch(snapshot)).card)
+        open_snapshot(store_for(document.store).fetch(snapshot))

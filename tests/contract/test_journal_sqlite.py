@@ -7,8 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -74,36 +73,6 @@ def test_a_locked_database_is_said(url: str, monkeypatch: pytest.MonkeyPatch) ->
     journal.close()
 
 
-def test_one_whose_turn_never_comes_is_told_why(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind writers that each wait for a locked file, the cause is said, not just the wait."""
-    migrate(url)
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
-    monkeypatch.setattr(database, "TURN_SECONDS", 0.05)
-    journal = Journal.open(url, lease_seconds=60)
-    journal.acquire("http://127.0.0.1:1")
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
-        other.execute("begin immediate")
-        with pytest.raises(ModelyardError, match="locked by another program"):
-            journal.renew()
-        other.execute("rollback")
-    ahead, done = threading.Event(), threading.Event()
-
-    def write_at_leisure() -> None:
-        with journal._database.writing():
-            ahead.set()
-            done.wait(30)
-
-    with ThreadPoolExecutor(1) as pool:
-        writer = pool.submit(write_at_leisure)
-        assert ahead.wait(30)
-        with pytest.raises(ModelyardError, match="locked by another program"):
-            journal.renew()
-        done.set()
-        writer.result()
-    journal.renew()
-    journal.close()
-
-
 def test_who_waited_behind_a_refused_writer_does_not_wait_anew(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,33 +81,57 @@ def test_who_waited_behind_a_refused_writer_does_not_wait_anew(
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
     journal = Journal.open(url, lease_seconds=60)
     journal.acquire("http://127.0.0.1:1")
-    behind = Behind(journal, Path(url.removeprefix("sqlite:///")))
-    monkeypatch.setattr(journal._database, "_turn", behind)
+    file = Path(url.removeprefix("sqlite:///"))
+
+    def locked() -> None:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("begin immediate")
+            with pytest.raises(ModelyardError, match="locked by another program"):
+                journal.renew()
+
+    monkeypatch.setattr(journal._database, "_turn", Behind(locked))
 
     with pytest.raises(ModelyardError, match="locked by another program"):
         journal.renew()
 
-    assert behind.first == "locked"
     journal.renew()
     journal.close()
 
 
-class Behind:
-    """A turn that comes once somebody else was refused, for the file was locked meanwhile."""
+def test_who_waited_behind_a_bad_statement_writes(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of one statement is no reason to refuse another."""
+    migrate(url)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
+    journal = Journal.open(url, lease_seconds=60)
+    journal.acquire("http://127.0.0.1:1")
 
-    def __init__(self, journal: Journal, file: Path) -> None:
-        self._journal = journal
-        self._file = file
-        self.first = ""
+    def wrong() -> None:
+        with (
+            pytest.raises(ModelyardError, match="refused a statement"),
+            journal._database.writing() as connection,
+        ):
+            connection.exec_driver_sql("insert into cursors values ('a', 1), ('a', 2)")
+
+    monkeypatch.setattr(journal._database, "_turn", Behind(wrong))
+
+    journal.set_cursor("recorder", 7)
+
+    assert journal.get_cursor("recorder") == 7
+    journal.close()
+
+
+class Behind:
+    """A turn that comes once somebody else has failed to write."""
+
+    def __init__(self, other: Callable[[], None]) -> None:
+        self._other: Callable[[], None] | None = other
 
     def acquire(self, timeout: float) -> bool:
-        if not self.first:
-            self.first = "refused"
-            with closing(sqlite3.connect(self._file, isolation_level=None)) as other:
-                other.execute("begin immediate")
-                with pytest.raises(ModelyardError, match="locked by another program"):
-                    self._journal.renew()
-                self.first = "locked"
+        other, self._other = self._other, None
+        if other is not None:
+            other()
         return timeout > 0
 
     def release(self) -> None:

@@ -16,7 +16,9 @@ import pytest
 
 from modelyard.executor import JobPhase
 from modelyard.local import gpus, memory
+from modelyard.local.executor import LocalExecutor
 from modelyard.local.memory import memory_bytes
+from modelyard.local.protocol import Ready
 from tests.contract.executor_suite import Bench, ExecutorSuite, has_ended
 from tests.support.local_bench import local_bench
 
@@ -92,6 +94,23 @@ def test_a_launch_that_was_expected_runs_as_any_other(bench: Bench) -> None:
 
     assert [job.phase for job in jobs] == [JobPhase.SUCCEEDED] * 2
     assert [len(bench.told(one.spec.key, "started")) for one in (expected, foreign)] == [1, 1]
+
+
+def test_a_launch_without_a_fork_server_is_sent_to_the_next(bench: Bench) -> None:
+    """While a dead one is cleared away a launch is taken, and told to the one that follows."""
+    executor, request = bench.executor, bench.request()
+    assert isinstance(executor, LocalExecutor)
+
+    async def come_between() -> None:
+        executor._link, link = None, executor._link
+        await executor.launch((request,))
+        executor._link = link
+        executor._hear(Ready())
+
+    bench.run(come_between())
+    job = bench.run(bench.reaches(request.spec.key, has_ended))
+
+    assert job.phase is JobPhase.SUCCEEDED
 
 
 def test_output_and_scratch_lie_under_the_home(bench: Bench, home: Path) -> None:

@@ -208,6 +208,18 @@ def test_a_key_that_a_sweep_searches_cant_be_fixed_later(
         assert chosen(wire, go_on=True, experiment=fixed, own_space=False).view.id == "abcdefgh"
 
 
+def test_what_an_older_server_kept_fixed_is_no_change(wire: Wire) -> None:
+    """It noted no written keys: those that differ from their defaults were left alone."""
+    file = {"search": {"space": None}, "train": {"batch_size": 32, "epochs": 20}}
+    same = Experiment.model_validate({**EXPERIMENT.to_request(), **file})
+    before = Document(experiment=same.to_document(), store="")
+    wire.answers[f"GET /v1/documents/{DOCUMENT.digest}"] = (200, before.model_dump(mode="json"))
+    wire.answers["GET /v1/sweeps/digits"] = (200, view(SweepState.INTERRUPTED))
+    wire.answers["POST /v1/sweeps/abcdefgh/continue"] = (200, view(SweepState.RUNNING))
+
+    assert chosen(wire, go_on=True, experiment=same, own_space=False).view.id == "abcdefgh"
+
+
 def test_a_key_that_an_older_server_lacks_counts_where_it_is_written(wire: Wire) -> None:
     """Left out, it is no difference to --continue; written, it is one."""
     older = EXPERIMENT.to_document()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,19 @@ from modelyard.cli.deployments import deployment_names, prefect_file
 from modelyard.cli.display import display_for
 from modelyard.cli.lineage import lineage
 from modelyard.cli.owner import this_process
-from modelyard.cli.run import Wanted
+from modelyard.cli.run import ORDERLY_SECONDS, LocalRun, Wanted
 from modelyard.cli.servers import Attached
 from modelyard.cli.signals import InterruptOnce
 from modelyard.cli.supervise import Supervision
 from modelyard.cli.terminal import console
-from modelyard.errors import InputError, Interrupted, ModelyardError, ServerUnreachable
+from modelyard.errors import (
+    InputError,
+    Interrupted,
+    ModelyardError,
+    ServerRefused,
+    ServerUnreachable,
+)
+from modelyard.experiment.model import Experiment
 from modelyard.local.services import Service
 from modelyard.settings import Settings
 from tests.support.cluster_wire import view
@@ -169,11 +177,47 @@ def test_a_server_that_ended_is_said_whoever_finds_out_first(tmp_path: Path) -> 
     supervision.close()
 
 
+def test_a_run_that_stood_still_leaves_its_sweep_to_the_run_that_took_it(tmp_path: Path) -> None:
+    """The sweep isn't interrupted, and counts among those that still use the servers."""
+    boot = NoBoot()
+    run = LocalRun(
+        wanted=Wanted(file=tmp_path / "x.yaml"),
+        settings=Settings(home=tmp_path),
+        experiment=Experiment.model_validate({"name": "x", "data": {"source": "sklearn:iris"}}),
+        boot=boot,
+        chosen=Chosen(view=view()),
+        supervision=Aside(),
+    )
+
+    run.abandon(ServerRefused(HTTPStatus.CONFLICT, "owned by process 7"))
+
+    assert boot.ended == [(None, ORDERLY_SECONDS)]
+
+
+class Aside(Supervision):
+    """One whose sweep is another's by now."""
+
+    def __init__(self) -> None:
+        self.last = view()
+
+    def ask_flow_to_end(self) -> None:
+        """There is none."""
+
+    def close(self, flow_seconds: float = 0.0) -> None:
+        """Nothing is open."""
+
+
 class NoBoot(Boot):
     """No server is started: the one of the test has ended."""
 
     def __init__(self) -> None:
         self.prefect = self.again()
+        self.ended: list[tuple[str | None, float]] = []
+
+    def end(self, *, sweep: str | None, grace_seconds: float) -> bool:
+        """Nothing is; the sweep is noted that counts as the run's own."""
+        self.ended.append((sweep, grace_seconds))
+        return False
 
     def again(self) -> Background[Attached]:
         return Background(lambda: threading.Event().wait())

@@ -194,3 +194,15 @@ def test_a_job_that_vanished_ended_even_if_it_was_never_heard() -> None:
     assert end.failure is not None
     assert (end.failure.category, end.key.number) == ("interrupted", 1)
     assert end.failure.summary.startswith("It vanished")
+
+
+def test_more_launches_than_there_is_room_for_wait_until_there_is() -> None:
+    """A crash leaves two rows for one slot, where the end that gave it on was lost: one is made."""
+    both = (
+        replace(launch("", task="0", number=2), job=None),
+        replace(launch("", task="1"), job=None),
+    )
+    found = look(*both, now=101.0, policy=replace(POLICY, parallel=1))
+    assert len([action for action in found.actions if isinstance(action, Launch)]) == 1
+    roomy = look(*both, now=101.0)
+    assert len([action for action in roomy.actions if isinstance(action, Launch)]) == 2

@@ -97,6 +97,22 @@ def test_silence_interrupts(tmp_path: Path) -> None:
     scene(tmp_path, scenario)
 
 
+def test_why_a_sweep_was_stopped_outlives_its_run(tmp_path: Path) -> None:
+    """A run that has ended by then adds nothing to what its user had said."""
+
+    async def scenario(bench: Bench) -> None:
+        sweep = add_sweep(bench.journal, owner=GONE)
+        bench.journal.update_sweep(sweep.id, desired=Desired.INTERRUPTED, message="Ctrl-C")
+        move_owner_clock(tmp_path, LATE_SECONDS)
+
+        await bench.watch.look()
+
+        after = bench.journal.sweep(sweep.id)
+        assert (after.message, after.owner) == ("Ctrl-C", None)
+
+    scene(tmp_path, scenario)
+
+
 def test_a_living_owner_has_its_time_again_after_a_start(tmp_path: Path) -> None:
     """Just after the server's start silence says nothing of a process that lives."""
 
