@@ -61,10 +61,12 @@ class Taken:
     Args:
         stretches: (turns, stretches) of its own thread.
         beside: (turns,) of others that work for it.
+        within: (turns,) of its own thread in the calls that were timed, see ``bench.calls``.
     """
 
     stretches: Floats
     beside: Floats
+    within: Floats
 
 
 class Lane:
@@ -88,6 +90,8 @@ class Lane:
         self.stretches: list[float] = []
         self.beside = 0.0
         """CPU seconds of other threads that work for this fit; set by the fit."""
+        self.within = 0.0
+        """CPU seconds of this thread in the calls that are timed; set by the fit."""
 
     def batch(self) -> None:
         """A stretch ends and, when it is this fit's turn again, another one begins."""
@@ -162,6 +166,7 @@ def abreast(
         name: Taken(
             stretches=np.array([lanes[number].stretches for lanes in found]),
             beside=np.array([lanes[number].beside for lanes in found]),
+            within=np.array([lanes[number].within for lanes in found]),
         )
         for number, name in enumerate(fits)
     }

@@ -42,7 +42,7 @@ def measure(turns: int = TURNS) -> tuple[Taken, costs.Measured]:
         data = digits(snapshot)
         by_hand(data)  # what is done once in a process
         seconds = by_hand(data)
-        launches = TELLING * (turns + 1) + costs.TELLING * (costs.TURNS + 1)
+        launches = TELLING * (turns + 1) + costs.LAUNCHES
         keys = [LaunchKey(sweep="training", task=str(n), number=1) for n in range(launches)]
         far = slow_bucket(seconds.wall / EPOCHS)
         with serving(folder / "home", keys) as server, far as bucket:

@@ -1,17 +1,20 @@
-"""The measure of what parts cost: fits that take turns, and the share that one takes more."""
+"""The measure of what parts cost: their calls, and fits that take turns and one that takes more."""
 
 from __future__ import annotations
+
+import pkgutil
 
 import numpy as np
 import pytest
 
-from bench import lockstep
+from bench import calls, costs, lockstep
 from bench.lockstep import Lane, Taken, abreast, share
 
 
-def taken(stretches: lockstep.Floats, beside: float = 0.0) -> Taken:
-    """A fit's times with what other threads took in each turn."""
-    return Taken(stretches=stretches, beside=np.full(len(stretches), beside))
+def taken(stretches: lockstep.Floats, beside: float = 0.0, within: float = 0.0) -> Taken:
+    """A fit's times with what other threads took in each turn, and the calls that were timed."""
+    turns = len(stretches)
+    return Taken(stretches=stretches, beside=np.full(turns, beside), within=np.full(turns, within))
 
 
 def test_a_share_is_found_under_noise_that_is_larger_than_it() -> None:
@@ -76,3 +79,91 @@ def test_a_fit_that_fails_ends_the_measure_and_holds_nobody_up() -> None:
     with pytest.raises(ValueError, match="spoilt"):
         abreast({"good": (good, {}), "bad": (bad, {})}, turns=1)
     assert len(ended) == 1
+
+
+class Machine:
+    """Its clock goes on by what is done, and by a second with each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def thread_time(self) -> float:
+        self.now += 1
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_calls_within_calls_count_once_and_the_clock_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a part's functions take is added up, one that fails too, and taken once."""
+    machine = Machine()
+    monkeypatch.setattr("bench.calls.time", machine)
+    meter = calls.Meter()
+    work = meter.timed(machine.work)
+
+    @meter.timed
+    def twice(seconds: float) -> None:
+        work(seconds)
+        work(seconds)
+
+    @meter.timed
+    def failing() -> None:
+        work(3.0)
+        raise ValueError("spoilt")
+
+    twice(50.0)
+    machine.work(1000.0)
+    work(7.0)
+
+    with pytest.raises(ValueError, match="spoilt"):
+        failing()
+    assert (meter.take(), meter.take()) == (110.0, 0.0)
+
+
+def test_a_fit_says_what_it_took_in_the_calls_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of each turn alone, of what a name stands for where it is swapped; not another's."""
+    machine = Machine()
+    monkeypatch.setattr("bench.calls.time", machine)
+
+    def draws(_values: lockstep.Floats) -> float:
+        machine.work(5.0)
+        return 0.0
+
+    def fit(lane: Lane) -> None:
+        for _ in range(3):
+            lane.batch()
+            lockstep.total(np.ones((2, 2)))
+
+    name = "bench.lockstep.total"
+    timed = {"timed": calls.metered(fit, {name: draws}, (name,)), "other": (fit, {name: draws})}
+    found = abreast(timed, turns=2)
+    assert {n: list(t.within) for n, t in found.items()} == {"timed": [15, 15], "other": [0, 0]}
+
+
+def test_the_share_of_a_part_is_of_the_rest_of_the_same_fit() -> None:
+    """Calls and threads, but for what the threads do anyway; the first stretch is no training."""
+    stretches = np.array([[50.0, 60.0, 42.0]] * 3)
+    with_part = taken(stretches, beside=3.0, within=2.0)
+    assert calls.of_training(with_part) == 0.05
+    assert calls.of_training(with_part, less=taken(stretches, beside=1.0)) == 0.04
+
+
+def test_every_call_of_a_part_is_there_to_be_timed() -> None:
+    """Names that went elsewhere would cost nothing."""
+    names = [name for part in costs.PARTS.values() for name in part]
+    assert all(callable(pkgutil.resolve_name(name)) for name in names)
+    assert len(names) > 20
+
+
+@pytest.mark.parametrize(
+    ("found", "low", "met"), [(0.009, -0.01, True), (0.011, -0.01, False), (0.009, 0.011, False)]
+)
+def test_a_goal_is_met_unless_figure_or_lockstep_speaks_against_it(
+    found: float, low: float, met: bool
+) -> None:
+    """The figure has to be under it, and the bounds mustn't lie above it."""
+    share_ = lockstep.Share(value=low + 0.005, low=low, high=low + 0.01)
+    assert costs.cost("live metrics", found, share_, "", 0.01).met is met
