@@ -27,6 +27,9 @@ REQUEST_SECONDS = 15.0
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
 LIMITS = (REQUEST_SECONDS, REQUEST_SECONDS)
 """For a connection, and for an answer."""
+FAREWELL_SECONDS = 0.25
+"""For encrypted connections that were given up in the midst of a request: nobody tells when the
+other side has answered their good-bye. The time is aiohttp's ("Graceful Shutdown" in its docs)."""
 LOG = logging.getLogger(__name__)
 
 
@@ -104,7 +107,9 @@ class Session:
             self._refresh.cancel()
             await asyncio.wait({self._refresh})
         await self._client.close()
-        await asyncio.sleep(0)  # closed connections are let go of in the loop's next round
+        # Closed connections are let go of in the loop's next round, or after their farewell.
+        encrypted = self._client.configuration.host.startswith("https")
+        await asyncio.sleep(FAREWELL_SECONDS if encrypted else 0)
 
 
 class Forwarding(ws_client.PortForward):
