@@ -78,7 +78,7 @@ def rows(measured: Measured) -> list[Row]:
     taken, alone = measured.taken, measured.alone
     return [
         cost(
-            "live metrics",
+            "live metrics cost",
             calls.of_training(alone["live"]),
             share(taken["live"], taken["bare"]),
             "metrics of every epoch, progress twice a second and the gradient's norm, posted to a "
@@ -86,7 +86,7 @@ def rows(measured: Measured) -> list[Row]:
             0.01,
         ),
         cost(
-            "health scores",
+            "health scores cost",
             calls.of_training(alone["scored"]),
             share(taken["scored"], taken["bare"]),
             "CPU time within the calls of what looks at the fit, and of scoring; of the training "
@@ -94,7 +94,7 @@ def rows(measured: Measured) -> list[Row]:
             0.02,
         ),
         cost(
-            "the numbers that a trial keeps",
+            "the numbers that a trial keeps cost",
             calls.of_training(alone["kept"]),
             share(taken["kept"], taken["scored"]),
             "CPU time within the calls that measure, write and store them, beside what the scores "
@@ -102,7 +102,7 @@ def rows(measured: Measured) -> list[Row]:
             0.01,
         ),
         cost(
-            "a checkpoint after each epoch",
+            "a checkpoint after each epoch costs",
             calls.of_training(alone["saved"], less=alone["live"]),
             share(taken["saved"], taken["live"]),
             "gathered, written, stored in a folder with digests and told to the server; of the "
@@ -116,14 +116,14 @@ def cost(what: str, found: float, lockstep: Share, note: str, most: float | None
     """What a part costs.
 
     Args:
-        what: the part.
+        what: the part, with its verb.
         found: share of the training within its calls and in its threads.
         lockstep: what a fit with it takes more than one without.
         note: what is counted.
         most: goal.
     """
     return Row(
-        what=f"what {what} cost" + ("s" if most is None else ""),
+        what=f"what {what}",
         ours=_said(found, lockstep),
         goal="" if most is None else f"under {most:.0%}",
         met=None if most is None else found < most and lockstep.low <= most,
