@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -73,74 +71,81 @@ def weights(outcome: FitOutcome) -> dict[str, torch.Tensor]:
     return outcome.estimator.module.state_dict()
 
 
-@contextmanager
-def group(folder: Path, name: str, rank: int) -> Iterator[Ranks]:
-    """A process group that meets in a file."""
+def meet(meeting: Path, rank: int) -> Ranks:
+    """Join a process group that meets in a file, and is never taken down: as in a trial."""
     distributed.init_process_group(
         "gloo",
-        init_method=(folder / name).as_uri(),
+        init_method=meeting.as_uri(),
         rank=rank,
         world_size=WORLD,
         timeout=timedelta(seconds=DEADLINE),
     )
-    try:
-        yield Ranks(rank=rank, world=WORLD)
-    finally:
-        distributed.destroy_process_group()
+    return Ranks(rank=rank, world=WORLD)
 
 
-def fitted(folder: Path, name: str, rank: int, recorder: Recorder, **rest: Any) -> FitOutcome:
+def fitted(folder: Path, ranks: Ranks, recorder: Recorder, **rest: Any) -> FitOutcome:
     """The fit of one rank."""
-    with group(folder, name, rank) as ranks:
-        return fit(replace(a_job(folder, 32, **rest), ranks=ranks), recorder)
+    return fit(replace(a_job(folder, 32, **rest), ranks=ranks), recorder)
 
 
-def refused(folder: Path, name: str, rank: int, recorder: Recorder, **rest: Any) -> list[Any]:
+def refused(folder: Path, ranks: Ranks, recorder: Recorder, **rest: Any) -> list[Any]:
     """How a rank's fit ends that can't be finished."""
     try:
-        fitted(folder, name, rank, recorder, **rest)
+        fitted(folder, ranks, recorder, **rest)
     except ModelyardError as error:
         return [type(error).__name__, getattr(error, "epoch", None), str(error)]
-    finally:
-        gc.collect()  # what is left of the fit holds the connections, and the other rank waits
     return []
 
 
-def one_rank(folder: Path, rank: int) -> None:
-    """All that the tests want to see of a rank, left in files."""
-    outcomes = {
-        "together": fitted(folder, "together", rank, Recorder()),
-        "tuned": fitted(folder, "tuned", rank, Recorder(), tuned=True),
-        "unbroken": fitted(folder, "unbroken", rank, Recorder(), image=True),
-    }
-    # Rank 0 is stopped in the second epoch; so the other one loses its peer.
+def leave(folder: Path, rank: int, **found: Any) -> NoReturn:
+    """Keep in files what a rank came to, and end it; of a fit, its metrics and weights.
+
+    As a trial ends: at once, which parts it from the others. Torch, asked to take a group down,
+    may wait for ever: its thread that ends a last reduction wants the interpreter's lock, and who
+    holds that waits for the thread.
+    """
+    for name, value in found.items():
+        if isinstance(value, FitOutcome):
+            value = {"metrics": value.metrics, "weights": weights(value)}
+        torch.save(value, folder / f"{name}-{rank}.pt")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def until_stopped(folder: Path, rank: int) -> None:
+    """Fits to their end, and one in whose second epoch rank 0 is stopped: so the other one loses
+    its peer."""
+    ranks = meet(folder / "first", rank)
+    together = fitted(folder, ranks, Recorder())
+    tuned = fitted(folder, ranks, Recorder(), tuned=True)
+    repeated = fit_folds(replace(a_job(folder, 32, repeats=2), ranks=ranks), Recorder()).mean
+    unbroken = fitted(folder, ranks, Recorder(), image=True)
     recorder = Recorder(folder / "kept", stop_after=STEPS + 2) if rank == 0 else Recorder()
-    lost = refused(folder, "stopped", rank, recorder, image=True)
-    torch.manual_seed(99)
+    lost = refused(folder, ranks, recorder, image=True)
+    leave(
+        folder,
+        rank,
+        together=together,
+        tuned=tuned,
+        repeated=repeated,
+        unbroken=unbroken,
+        lost=lost,
+    )
+
+
+def then_resumed(folder: Path, rank: int) -> None:
+    """The stopped fit taken to its end, and one that not all ranks resume."""
+    ranks = meet(folder / "second", rank)
     newest = folder / "kept" / "000001"
-    outcomes["resumed"] = fitted(folder, "resumed", rank, Recorder(), image=True, resume=newest)
-    apart = refused(
-        folder, "apart", rank, Recorder(), image=True, resume=newest if rank == 0 else None
-    )
-    with group(folder, "repeated", rank) as ranks:
-        repeated = fit_folds(replace(a_job(folder, 32, repeats=2), ranks=ranks), Recorder())
-    said = {
-        "repeated": repeated.mean,
-        "metrics": {name: outcome.metrics for name, outcome in outcomes.items()},
-        "lost": lost,
-        "apart": apart,
-    }
-    (folder / f"said-{rank}.json").write_text(json.dumps(said))
-    torch.save(
-        {name: weights(outcome) for name, outcome in outcomes.items()},
-        folder / f"weights-{rank}.pt",
-    )
+    resumed = fitted(folder, ranks, Recorder(), image=True, resume=newest)
+    apart = refused(folder, ranks, Recorder(), image=True, resume=None if rank else newest)
+    leave(folder, rank, resumed=resumed, apart=apart)
 
 
-def compiled_rank(folder: Path, rank: int) -> None:
-    """A compiled fit's metrics, left in a file."""
-    outcome = fitted(folder, "compiled", rank, Recorder(), compile=True)
-    (folder / f"compiled-{rank}.json").write_text(json.dumps(outcome.metrics))
+def compiled(folder: Path, rank: int) -> None:
+    """A compiled fit."""
+    ranks = meet(folder / "only", rank)
+    leave(folder, rank, compiled=fitted(folder, ranks, Recorder(), compile=True))
 
 
 def run_ranks(target: Callable[[Path, int], None], folder: Path) -> None:
@@ -152,6 +157,7 @@ def run_ranks(target: Callable[[Path, int], None], folder: Path) -> None:
     for process in processes:
         process.join(DEADLINE)
         process.kill()
+        process.join()
     assert [process.exitcode for process in processes] == [0] * WORLD
 
 
@@ -162,28 +168,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table(folder / "snapshot")
     digits(folder / "images", rows=300)
     fit(a_job(folder, 64), Recorder()).pack(folder / "packed")
-    run_ranks(one_rank, folder)
+    run_ranks(until_stopped, folder)
+    run_ranks(then_resumed, folder)
     return folder
 
 
-def said(folder: Path, rank: int) -> dict[str, Any]:
-    """What a rank was told and came to."""
-    found: dict[str, Any] = json.loads((folder / f"said-{rank}.json").read_text())
-    return found
-
-
-def kept(folder: Path, rank: int, name: str) -> dict[str, torch.Tensor]:
-    """A rank's weights after a fit."""
-    found: dict[str, torch.Tensor] = torch.load(folder / f"weights-{rank}.pt")[name]
-    return found
+def kept(folder: Path, rank: int, name: str) -> Any:
+    """What a rank came to."""
+    return torch.load(folder / f"{name}-{rank}.pt")
 
 
 def test_repeats_are_fitted_together_too(folder: Path) -> None:
     """Each rank takes part in every fit of a trial, and they come to what one process does."""
     alone = fit_folds(a_job(folder, 64, repeats=2), Recorder())
 
-    assert said(folder, 0)["repeated"] == said(folder, 1)["repeated"]
-    assert said(folder, 0)["repeated"] == pytest.approx(alone.mean, rel=1e-3)
+    assert kept(folder, 0, "repeated") == kept(folder, 1, "repeated")
+    assert kept(folder, 0, "repeated") == pytest.approx(alone.mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["together", "tuned"])
@@ -192,9 +192,10 @@ def test_two_ranks_are_one_process_with_the_doubled_batch(folder: Path, kind: st
     where layers are frozen at first."""
     alone = fit(a_job(folder, 64, tuned=kind == "tuned"), Recorder())
 
+    found = kept(folder, 0, kind)
     for name, weight in weights(alone).items():
-        torch.testing.assert_close(kept(folder, 0, kind)[name], weight, rtol=1e-4, atol=1e-6)
-    assert said(folder, 0)["metrics"][kind] == pytest.approx(alone.metrics, rel=1e-4)
+        torch.testing.assert_close(found["weights"][name], weight, rtol=1e-4, atol=1e-6)
+    assert found["metrics"] == pytest.approx(alone.metrics, rel=1e-4)
 
 
 def test_all_ranks_come_to_the_same_network(folder: Path) -> None:
@@ -202,9 +203,9 @@ def test_all_ranks_come_to_the_same_network(folder: Path) -> None:
     rank 0 measured."""
     for fit_ in ("together", "tuned", "unbroken", "resumed"):
         ours, theirs = kept(folder, 0, fit_), kept(folder, 1, fit_)
-        learnt = [name for name in ours if "running" not in name]
-        assert all(torch.equal(ours[name], theirs[name]) for name in learnt)
-    assert said(folder, 0)["metrics"] == said(folder, 1)["metrics"]
+        learnt = [name for name in ours["weights"] if "running" not in name]
+        assert all(torch.equal(ours["weights"][name], theirs["weights"][name]) for name in learnt)
+        assert ours["metrics"] == theirs["metrics"]
 
 
 def test_a_stop_of_rank_0_ends_the_other_and_the_resumed_fit_is_the_unbroken_one(
@@ -212,11 +213,12 @@ def test_a_stop_of_rank_0_ends_the_other_and_the_resumed_fit_is_the_unbroken_one
 ) -> None:
     """With each rank's own random numbers, for dropout and augmentation, which rank 0's checkpoint
     holds; the statistics of batch normalisation are rank 0's."""
-    assert said(folder, 0)["lost"][:2] == [Stopped.__name__, 1]
-    assert said(folder, 1)["lost"][:2] == [PeerLost.__name__, 1]
-    assert "epoch 1 is saved" in said(folder, 0)["lost"][2]
-    assert "rank 0 says which checkpoint" in said(folder, 1)["lost"][2]
-    unbroken, resumed = kept(folder, 0, "unbroken"), kept(folder, 0, "resumed")
+    stopped, lost = kept(folder, 0, "lost"), kept(folder, 1, "lost")
+    assert stopped[:2] == [Stopped.__name__, 1]
+    assert lost[:2] == [PeerLost.__name__, 1]
+    assert "epoch 1 is saved" in stopped[2]
+    assert "rank 0 says which checkpoint" in lost[2]
+    unbroken, resumed = (kept(folder, 0, name)["weights"] for name in ("unbroken", "resumed"))
     assert any("running_var" in name for name in unbroken)
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
 
@@ -225,18 +227,17 @@ def test_a_stop_of_rank_0_ends_the_other_and_the_resumed_fit_is_the_unbroken_one
 def test_compiled_ranks_learn_as_they_do_without(tmp_path: Path) -> None:
     """Each compiles its own network, and what they learn is the same but for rounding."""
     table(tmp_path / "snapshot")
-    run_ranks(compiled_rank, tmp_path)
+    run_ranks(compiled, tmp_path)
     alone = fit(a_job(tmp_path, 64), Recorder())
 
     for rank in range(WORLD):
-        found = json.loads((tmp_path / f"compiled-{rank}.json").read_text())
-        assert found == pytest.approx(alone.metrics, rel=1e-3)
+        assert kept(tmp_path, rank, "compiled")["metrics"] == pytest.approx(alone.metrics, rel=1e-3)
 
 
 @pytest.mark.parametrize("rank", range(WORLD))
 def test_ranks_that_go_on_from_different_epochs_are_refused(folder: Path, rank: int) -> None:
     """By each of them, with the epochs."""
-    kind, _, why = said(folder, rank)["apart"]
+    kind, _, why = kept(folder, rank, "apart")
 
     assert kind == ModelyardError.__name__
     assert "differ in the epoch that they go on from: 1, 0" in why
