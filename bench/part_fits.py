@@ -70,6 +70,7 @@ class StepClock:
         self._seconds, self._now = seconds, 0.0
 
     def __call__(self) -> float:
+        """Read it."""
         self._now += self._seconds
         return self._now
 
