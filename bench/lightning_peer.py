@@ -26,7 +26,8 @@ class Lit(lightning.LightningModule):
     def __init__(self, data: Digits) -> None:
         super().__init__()
         self.model = network(data)
-        self.best, self.best_state = -1.0, {}
+        self.best = -1.0
+        self.best_state: dict[str, torch.Tensor] = {}
         self._steps = EPOCHS * data.steps
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:

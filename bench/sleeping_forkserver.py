@@ -10,8 +10,9 @@ from modelyard.train.job import FitJob
 from modelyard.trial import stages
 
 
-def sleep(work: stages.Work, _job: FitJob) -> TrialResult:
+def sleep(work: stages.Work, job: FitJob) -> TrialResult:
     """A trial that needs no core, and is as good as its learning rate is large."""
+    del job
     work.reporter.phase("fitting", False)
     time.sleep(SECONDS)
     return TrialResult(metrics={"accuracy": float(work.spec.parameters["learning_rate"] or 0)})
