@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -27,8 +28,10 @@ from modelyard.executor import (
 from modelyard.local import gpus
 from modelyard.local.launched import Files, Launched, accept, tail
 from modelyard.local.link import Link
-from modelyard.local.protocol import Began, Close, End, Ended, Expect, Ready, Word
+from modelyard.local.protocol import Began, Close, End, Ended, Expect, Ready, Unspared, Word
 from modelyard.settings import Paths
+
+LOG = logging.getLogger(__name__)
 
 CLOSE_GRACE_SECONDS = 1.0
 CLOSE_PATIENCE_SECONDS = 3.0
@@ -230,6 +233,14 @@ class LocalExecutor:
                     peak_memory_bytes=word.peak_memory_bytes,
                 )
                 self._tell(self._launched[name].become(phase, evidence))
+            case Unspared(sweep=sweep, how=how):
+                LOG.warning(
+                    "processes kept ready for launches%s end unused (the last by %s): no more are "
+                    "made, and launches start a little later; see %s",
+                    f" of sweep {sweep}" if sweep else "",
+                    how,
+                    self._paths.log("forkserver"),
+                )
 
     def _kill_hung(self, link: Link, launched: Launched) -> None:
         """A fork server that doesn't end a launch in time is hung itself."""

@@ -6,14 +6,27 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelyard.local.memory import memory_bytes
-from modelyard.local.protocol import Ended, Expect, Launch, line
+from modelyard.local.protocol import Ended, Expect, Launch, Unspared, line
 from modelyard.local.spawner import Spawner, Standby
 
 GIB = 1024**3
+
+LOST_SPARES = 3
+"""Spares in a row that end before one is used, until no more like them are made: what they rehearse
+crashes, or the machine has no memory for them."""
+
+
+@dataclass(kw_only=True)
+class _Spare:
+    """A process that waits, and the sweep whose launches it rehearsed last; empty without one."""
+
+    standby: Standby
+    sweep: str = ""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +53,8 @@ class Nursery:
     def __init__(self, spawner: Spawner, spares: int) -> None:
         self._spawner = spawner
         self._wanted_spares = spares
-        self._spares: list[Standby] = []
+        self._spares: list[_Spare] = []
+        self._lost: Counter[str] = Counter()
         self._expected: dict[str, Expect] = {}
         self._children: dict[str, _Child] = {}
 
@@ -58,7 +72,7 @@ class Nursery:
 
     def add_spare(self) -> None:
         """Make one spare, which rehearses what was expected last."""
-        spare = self._spawner.spawn()
+        spare = _Spare(standby=self._spawner.spawn())
         self._spares.append(spare)
         for order in list(self._expected.values())[-1:]:
             _pass_on(order, spare)
@@ -66,12 +80,14 @@ class Nursery:
     def expect(self, order: Expect) -> None:
         """Have spares for a sweep's launches, rehearsed; none any more when no more come."""
         self._expected.pop(order.sweep, None)
-        if order.launches:
+        if not order.launches:
+            self._lost.pop(order.sweep, None)
+        elif self._lost[order.sweep] < LOST_SPARES:
             self._expected[order.sweep] = order
             for spare in self._spares:
                 _pass_on(order, spare)
         while len(self._spares) > self._most_spares:
-            self._bury(self._spares.pop())
+            self._bury(self._spares.pop().standby)
 
     @property
     def _most_spares(self) -> int:
@@ -83,12 +99,15 @@ class Nursery:
     def launch(self, request: Launch) -> int:
         """Turn a spare, or a new process, into the launch; returns its pid."""
         while True:
-            standby = self._spares.pop(0) if self._spares else self._spawner.spawn()
+            spare = self._spares.pop(0) if self._spares else _Spare(standby=self._spawner.spawn())
+            standby = spare.standby
             try:
                 standby.control.sendall(line(request))
                 break
             except OSError:  # somebody killed this spare; take the next
                 self._bury(standby)
+        if self._lost[spare.sweep] < LOST_SPARES:
+            del self._lost[spare.sweep]
         self._children[request.name] = _Child(
             name=request.name, standby=standby, limit=request.memory_bytes
         )
@@ -107,8 +126,8 @@ class Nursery:
     def end_all(self, grace_seconds: float) -> None:
         """SIGTERM to every launch, SIGKILL after the grace; spares end at once."""
         self._wanted_spares = 0
-        for standby in self._spares:
-            self._bury(standby)
+        for spare in self._spares:
+            self._bury(spare.standby)
         self._spares.clear()
         for name in self._children:
             self.end(name, grace_seconds)
@@ -129,11 +148,14 @@ class Nursery:
             elif child.kill_at is not None and now >= child.kill_at:
                 _kill_session(child.standby.process)
 
-    def reap(self) -> Iterator[Ended]:
+    def reap(self) -> Iterator[Ended | Unspared]:
         """Collect who ended, and end what they left in their sessions."""
-        for standby in [s for s in self._spares if _status(s.process) is not None]:
-            self._spares.remove(standby)
-            standby.control.close()
+        for spare in list(self._spares):
+            status = _status(spare.standby.process)
+            if status is not None:
+                self._spares.remove(spare)
+                spare.standby.control.close()
+                yield from self._lose(spare.sweep, os.waitstatus_to_exitcode(status))
         for child in list(self._children.values()):
             status = _status(child.standby.process)
             if status is None:
@@ -153,6 +175,15 @@ class Nursery:
                 peak_memory_bytes=child.peak or None,
             )
 
+    def _lose(self, sweep: str, code: int) -> Iterator[Unspared]:
+        """Count a spare that ended unused, and make no more like it once they are too many."""
+        self._lost[sweep] += 1
+        if self._lost[sweep] == LOST_SPARES:
+            self._expected.pop(sweep, None)
+            if not sweep:
+                self._wanted_spares = 0
+            yield Unspared(sweep=sweep, how=f"code {code}" if code >= 0 else f"signal {-code}")
+
     def kill_all(self) -> None:
         """SIGKILL to everything, and wait until it is gone."""
         for process in self._processes():
@@ -162,8 +193,8 @@ class Nursery:
                 os.waitpid(process, 0)
 
     def _processes(self) -> list[int]:
-        standbys = [*self._spares, *(child.standby for child in self._children.values())]
-        return [standby.process for standby in standbys]
+        held: list[_Spare | _Child] = [*self._spares, *self._children.values()]
+        return [one.standby.process for one in held]
 
     def _bury(self, standby: Standby) -> None:
         _kill_session(standby.process)
@@ -172,9 +203,10 @@ class Nursery:
         standby.control.close()
 
 
-def _pass_on(order: Expect, spare: Standby) -> None:
+def _pass_on(order: Expect, spare: _Spare) -> None:
+    spare.sweep = order.sweep
     with contextlib.suppress(OSError):  # somebody killed it; who launches it finds out
-        spare.control.sendall(line(order))
+        spare.standby.control.sendall(line(order))
 
 
 def _kill_session(process: int) -> None:

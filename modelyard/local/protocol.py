@@ -1,7 +1,8 @@
 """What the executor and its fork server say to each other: one JSON object a line.
 
 The executor sends ``Expect``, ``Launch``, ``End`` and ``Close``, and the fork server passes the
-first two on to processes that wait; it answers with ``Ready``, ``Began`` and ``Ended``.
+first two on to processes that wait; it answers with ``Ready``, ``Began``, ``Ended`` and
+``Unspared``.
 Environments pass through here and hold the sweep's token: lines are never printed.
 """
 
@@ -97,8 +98,22 @@ class Ended(Wire):
     peak_memory_bytes: int | None = None
 
 
+class Unspared(Wire):
+    """Spares end again and again before they are used: a launch forks on the spot from now on.
+
+    Args:
+        sweep: whose launches they rehearsed, until it is retired; empty where they rehearsed
+            none: then nobody's spares are made any more.
+        how: what the last one ended by.
+    """
+
+    kind: Literal["unspared"] = "unspared"
+    sweep: str
+    how: str
+
+
 Order: TypeAlias = Annotated[Expect | Launch | End | Close, Field(discriminator="kind")]
-Word: TypeAlias = Annotated[Ready | Began | Ended, Field(discriminator="kind")]
+Word: TypeAlias = Annotated[Ready | Began | Ended | Unspared, Field(discriminator="kind")]
 
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 WORD: TypeAdapter[Word] = TypeAdapter(Word)
