@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Tracking:
         self.artifact_root = root.rstrip("/")
         self._lock = threading.RLock()
         self._experiments: dict[str, str] = {}
+        self._refused: dict[str, Counter[str]] = {}
 
     def open(self) -> None:
         """Import MLflow and migrate the store; harmless when repeated."""
@@ -192,8 +194,8 @@ class Tracking:
     ) -> None:
         """Write metrics, parameters and tags in as few calls as MLflow's limits allow.
 
-        An entry that MLflow refuses for good is named in the log and left out; it takes no other
-        with it.
+        An entry that MLflow refuses for good is left out, and takes no other with it. It is named
+        in the log: a metric with its first point, and with how many there were when the run ends.
 
         Raises:
             Exception: whatever MLflow raised for the run itself, as one that was deleted, or for
@@ -237,8 +239,11 @@ class Tracking:
                 self._log_acceptable(run, entries[:half], exists=True)
                 self._log_acceptable(run, entries[half:], exists=True)
                 return
-            kind, key = type(entries[0]).__name__.lower(), entries[0].key
-            LOG.warning("MLflow refuses %s %r of run %s: %s", kind, key, run, said(error))
+            what = f"{type(entries[0]).__name__.lower()} {entries[0].key!r}"
+            refused = self._refused.setdefault(run, Counter())
+            refused[what] += 1
+            if refused[what] == 1:
+                LOG.warning("MLflow refuses %s of run %s: %s", what, run, said(error))
 
     def set_status(self, run: str, status: RunStatus, *, at: float | None = None) -> None:
         """Set a run's status, and its end where it has ended."""
@@ -247,6 +252,9 @@ class Tracking:
         else:
             end = None if at is None else int(at * 1000)
             self.client.set_terminated(run, status, end_time=end)
+            for what, times in self._refused.pop(run, {}).items():
+                if times > 1:
+                    LOG.warning("MLflow refused %s of run %s %d times", what, run, times)
 
     def log_document(self, run: str, name: str, document: Mapping[str, Any]) -> None:
         """Keep a JSON document with a run; the same name again replaces it."""

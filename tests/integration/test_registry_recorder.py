@@ -413,6 +413,26 @@ def test_what_mlflow_refuses_of_a_trial_takes_nothing_else_with_it(
         assert said.count(entry) == 1
 
 
+def test_a_metric_that_mlflow_refuses_is_said_once_and_counted_at_the_end(
+    tracking: Tracking, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A point an epoch for hundreds of epochs would fill the log; what it takes is written."""
+    sweep, recorder = Sweep(journal, "aaaaaab4"), Recorder(journal, tracking)
+    sweep.trial(0)
+    key = sweep.launch("0")
+    for step in range(1, 4):
+        sweep.post(key, Metrics(step=step, values={"../loss": 0.5, "accuracy": step / 10}))
+        recorder.catch_up()
+    run = str(journal.trials(sweep.id)[0].run)
+    sweep.trial(0, TrialState.FAILED, failure=FailureView(category="bug", summary="x"), step=3)
+    recorder.catch_up()
+
+    said = [text for text in caplog.messages if "'../loss'" in text]
+    assert said[0].startswith(f"MLflow refuses metric '../loss' of run {run}: ")
+    assert said[1:] == [f"MLflow refused metric '../loss' of run {run} 3 times"]
+    assert curve(tracking, run, "accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
 class Away(Tracking):
     """A store that can't be reached until it is let back."""
 
