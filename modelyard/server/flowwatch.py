@@ -42,7 +42,6 @@ class FlowWatch:
         self._supervisor = supervisor
         self._prefect = prefect
         self._clock = clock
-        self._seen: set[tuple[str, str]] = set()
         self._over_since: dict[str, float] = {}
 
     async def watch(self) -> None:
@@ -51,16 +50,15 @@ class FlowWatch:
 
     async def look(self) -> None:
         """Cancel the sweeps whose flow run was cancelled or deleted, and say where one is over."""
-        api = self._prefect.api
-        if api is None:
+        if self._prefect.api is None:
             return
         for row in await asyncio.to_thread(self._journal.sweeps):
             running = row.state is SweepState.RUNNING and row.desired is Desired.RUNNING
             if running and row.flow_run is not None:
                 state = await self._prefect.state(row.flow_run)
                 await self._watch_over(row, state)
-                reason = self._reason(api, row.flow_run, state)
-                if reason is not None:
+                if state in (FlowRunState.CANCELLED, FlowRunState.DELETED):
+                    reason = f"its flow run {row.flow_run} was {state} in Prefect"
                     await self._supervisor.want(
                         row.id, Desired.CANCELLED, reason, actor="flow watch"
                     )
@@ -80,15 +78,3 @@ class FlowWatch:
             await asyncio.to_thread(
                 lambda: self._journal.update_sweep(row.id, message=message, actor="flow watch")
             )
-
-    def _reason(self, api: str, flow_run: str, state: FlowRunState) -> str | None:
-        """Why the sweep is to end, None where Prefect doesn't say so, or says nothing."""
-        # A server that never knew the run (another database) has none of its id either: that is
-        # no deletion.
-        if state is FlowRunState.UNKNOWN and (api, flow_run) in self._seen:
-            return f"its flow run {flow_run} was deleted in Prefect"
-        if state is FlowRunState.CANCELLED:
-            return f"its flow run {flow_run} was cancelled in Prefect"
-        if state in (FlowRunState.GOING, FlowRunState.OVER):
-            self._seen.add((api, flow_run))
-        return None

@@ -24,7 +24,8 @@ class FlowRunState(StrEnum):
     GOING = "going"  # scheduled, pending, running, paused
     CANCELLED = "cancelled"  # or on its way there: somebody wants it to end
     OVER = "over"  # completed, failed or crashed
-    UNKNOWN = "unknown"  # this Prefect has no such run
+    DELETED = "deleted"  # this Prefect had the run, and still has its flow
+    UNKNOWN = "unknown"  # this Prefect has no such run; another's never had
     UNTOLD = "untold"  # Prefect is away, or its answer can't be understood
 
 
@@ -57,6 +58,7 @@ class Prefect:
     def __init__(self, service: Path, http: httpx.AsyncClient) -> None:
         self._service = service
         self._http = http
+        self._flows: dict[str, str] = {}
 
     async def close(self) -> None:
         """Free the connection."""
@@ -69,18 +71,32 @@ class Prefect:
 
     async def state(self, flow_run: str) -> FlowRunState:
         """What it says of a flow run; never raises."""
+        # Read once: while a Prefect is replaced its address changes between two questions.
+        api = self.api
         try:
-            answer = await self._ask("GET", f"/flow_runs/{flow_run}")
+            answer = await self._ask(api, "GET", f"/flow_runs/{flow_run}")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                had = await self._has_flow(api, flow_run)
+                return FlowRunState.DELETED if had else FlowRunState.UNKNOWN
         except PrefectFailed:
             return FlowRunState.UNTOLD
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return FlowRunState.UNKNOWN
         if answer.status_code != httpx.codes.OK:
             return FlowRunState.UNTOLD
         try:
-            return _STATES.get(answer.json()["state"]["type"], FlowRunState.UNTOLD)
+            found = answer.json()
+            self._flows[flow_run] = str(found["flow_id"])
+            return _STATES.get(found["state"]["type"], FlowRunState.UNTOLD)
         except (ValueError, KeyError, TypeError):
             return FlowRunState.UNTOLD
+
+    async def _has_flow(self, api: str | None, flow_run: str) -> bool:
+        """Whether this is the Prefect that the run was seen in: another home's may have taken the
+        port. Both number their flows at random, so only ours has the one of the run."""
+        flow = self._flows.get(flow_run)
+        if flow is None:
+            return False
+        answer = await self._ask(api, "GET", f"/flows/{flow}")
+        return answer.status_code == httpx.codes.OK
 
     async def submit(
         self, deployment: str, *, name: str, parameters: Mapping[str, Any], key: str
@@ -105,7 +121,7 @@ class Prefect:
     async def _answered(
         self, method: str, path: str, deployment: str, **options: Any
     ) -> dict[str, Any]:
-        answer = await self._ask(method, path, **options)
+        answer = await self._ask(self.api, method, path, **options)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise PrefectFailed(
                 f"Prefect has no deployment {deployment}; `prefect deploy` makes it"
@@ -121,8 +137,7 @@ class Prefect:
         said = answer.text[:200]
         raise PrefectFailed(f"Prefect answered {answer.status_code} for {deployment}: {said}")
 
-    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        api = self.api
+    async def _ask(self, api: str | None, method: str, path: str, **options: Any) -> httpx.Response:
         if api is None:
             raise PrefectFailed("no Prefect is known; PREFECT_API_URL of the server names it")
         try:

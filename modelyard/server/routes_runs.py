@@ -16,7 +16,7 @@ from modelyard.server.submit import DEPLOYMENT
 
 ROUTER = APIRouter(prefix="/v1/runs")
 
-NOBODY_LEADS = (FlowRunState.OVER, FlowRunState.UNKNOWN)
+NOBODY_LEADS = (FlowRunState.OVER, FlowRunState.DELETED, FlowRunState.UNKNOWN)
 """States of a flow run in which its sweep needs another."""
 
 

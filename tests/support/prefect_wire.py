@@ -48,7 +48,8 @@ class PrefectWire:
             return self._create(json.loads(content))
         run = path.removeprefix("/api/flow_runs/")
         if method == "GET" and run in self.runs:
-            return 200, {"id": run, "state": {"type": self.states[run], "name": "x"}}
+            state = {"type": self.states[run], "name": "x"}
+            return 200, {"id": run, "flow_id": "w0", "state": state}
         return 404, {"detail": "Not found"}
 
     def _create(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:

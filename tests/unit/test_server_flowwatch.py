@@ -20,9 +20,18 @@ from tests.unit.serverkit import ToldRunner, add_sweep, open_journal
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
+API = "http://127.0.0.1:4200/api"
+"""Of our Prefect."""
+
+
+def listen(folder: Path, *, port: int) -> None:
+    """Record where our Prefect is."""
+    (folder / "prefect.json").write_text(json.dumps({"address": f"http://127.0.0.1:{port}"}))
+
 
 def run(state: str) -> httpx.Response:
-    return httpx.Response(200, json={"id": "f1", "state": {"type": state, "name": state}})
+    told = {"id": "f1", "flow_id": "w1", "state": {"type": state, "name": state}}
+    return httpx.Response(200, json=told)
 
 
 def unreachable(request: httpx.Request) -> httpx.Response:
@@ -32,15 +41,21 @@ def unreachable(request: httpx.Request) -> httpx.Response:
 def states(
     folder: Path,
     *answers: httpx.Response | Answer,
+    flows: frozenset[str] = frozenset(),
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[SweepState], str]:
-    """The sweep's state after each answer of Prefect, and its last message."""
-    (folder / "prefect.json").write_text(json.dumps({"address": "http://127.0.0.1:4200"}))
-    asked: list[str] = []
+    """The sweep's state after each answer on its flow run, and its last message.
+
+    Args:
+        flows: URLs at which a flow is found.
+    """
+    listen(folder, port=4200)
     left = list(answers)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
+        if "/flows/" in str(request.url):
+            return httpx.Response(200 if str(request.url) in flows else 404)
+        assert str(request.url) == f"{API}/flow_runs/f1"
         one = left.pop(0)
         return one(request) if callable(one) else one
 
@@ -59,9 +74,7 @@ def states(
         journal.close()
         return seen, message
 
-    found = asyncio.run(play())
-    assert set(asked) == {"http://127.0.0.1:4200/api/flow_runs/f1"}
-    return found
+    return asyncio.run(play())
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +93,8 @@ def test_cancelled_in_prefect(tmp_path: Path, state: str) -> None:
 
 def test_deleted_in_prefect(tmp_path: Path) -> None:
     """Deleting the flow run cancels its sweep."""
-    seen, message = states(tmp_path, run("RUNNING"), httpx.Response(404))
+    gone, flows = httpx.Response(404), frozenset({f"{API}/flows/w1"})
+    seen, message = states(tmp_path, run("RUNNING"), gone, flows=flows)
 
     assert seen == [SweepState.RUNNING, SweepState.CANCELLED]
     assert message == "its flow run f1 was deleted in Prefect"
@@ -89,6 +103,17 @@ def test_deleted_in_prefect(tmp_path: Path) -> None:
 def test_a_server_that_never_knew_it(tmp_path: Path) -> None:
     """Another Prefect at the same place, which never had the run, is no reason."""
     assert states(tmp_path, httpx.Response(404))[0] == [SweepState.RUNNING]
+
+
+def test_another_homes_prefect_on_the_port_of_ours(tmp_path: Path) -> None:
+    """It has neither the run nor its flow: no reason, though ours comes up elsewhere meanwhile."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        listen(tmp_path, port=4201)
+        return httpx.Response(404)
+
+    ours = frozenset({"http://127.0.0.1:4201/api/flows/w1"})
+    assert set(states(tmp_path, run("RUNNING"), answer, flows=ours)[0]) == {SweepState.RUNNING}
 
 
 @pytest.mark.parametrize(
