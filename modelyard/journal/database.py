@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import inf
 from threading import RLock
 from time import monotonic
 from typing import Any
@@ -78,9 +79,9 @@ class Database:
         # milliseconds, and a writer in the middle of a group commit would be met often; on
         # Postgres two that write what they have just read would not see each other.
         self._turn = RLock()
-        # Why the database last took no write, and when, until it takes one again.
+        # Why the database last took no write, until it takes one again; and when that was.
         self._refusal: str | None = None
-        self._refused_at = 0.0
+        self._refused_at = -inf
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -114,6 +115,11 @@ class Database:
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock."""
         return float(connection.execute(_clock(connection.dialect.name)).scalar_one())
+
+    @property
+    def refused_seconds(self) -> float:
+        """How long ago it last took no write, as while it is locked; infinite: it never did."""
+        return monotonic() - self._refused_at
 
     def close(self) -> None:
         """Close all connections."""

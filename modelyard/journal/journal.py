@@ -254,8 +254,12 @@ class Journal:
     def news(self, sweep: str, after: int) -> News:
         """A sweep's wish, open launches and events behind a cursor, in one consistent view."""
         with self._database.reading() as connection:
+            # In this order a pause between the two makes it later than it was, never earlier.
+            refused_seconds = self._database.refused_seconds
+            now = self._database.now(connection)
             return News(
-                now=self._database.now(connection),
+                now=now,
+                refused_at=now - refused_seconds,
                 desired=sweeps.desired(connection, sweep),
                 events=tuple(events.after(connection, after, sweep=sweep)),
                 launches=tuple(launches.of_sweep(connection, sweep, None, only_open=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from modelyard.api import Desired, FailureView, Owner, StageState, SweepState, TrialState
@@ -127,9 +128,12 @@ class News:
     Args:
         events: all behind its cursor, oldest first.
         launches: those whose end isn't written down.
+        refused_at: when the database last took nothing that was to be written, by its own clock;
+            minus infinity where it never did.
     """
 
     now: float
+    refused_at: float = -inf
     desired: Desired
     events: tuple[EventRow, ...]
     launches: tuple[LaunchRow, ...]

@@ -57,6 +57,8 @@ class Memory:
         late = self.due is not None and news.now > self.due + AWAY_SECONDS
         if self._heard_since is None or late:
             self._heard_since = news.now
+        # Nor is a trial silent whose posts the journal refused.
+        self._heard_since = max(self._heard_since, news.refused_at)
         for row in news.launches:
             self.keep(row)
         for event in news.events:

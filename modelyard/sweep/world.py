@@ -69,7 +69,8 @@ class LaunchView:
         signalled: this controller has already asked the executor to stop it.
         waiting_since: since when it was seen to wait for what it waits for now.
         running_since: since when this controller has seen it run.
-        heard_since: since when it would have been heard: this controller was away before.
+        heard_since: since when it would have been heard: before, this controller was away, or the
+            journal took no posts.
     """
 
     row: LaunchRow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from modelyard.errors import ModelyardError
 from modelyard.journal import database
 from modelyard.journal.journal import Journal
 from modelyard.journal.migrate import migrate
-from tests.contract.journal_suite import JournalSuite
+from tests.contract.journal_suite import JournalSuite, batch, key, metrics, spec
 
 WRITER = """
 import sys
@@ -32,6 +33,9 @@ while True:
     journal.set_cursor("recorder", value)
 """
 
+CLOCK_SECONDS = 0.01
+"""SQLite's clock tells milliseconds."""
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
@@ -40,6 +44,26 @@ def url(tmp_path: Path) -> str:
 
 class TestSqlite(JournalSuite):
     """The suite over a file in a temporary folder."""
+
+    def test_news_say_when_a_post_was_last_refused(
+        self, journal: Journal, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the database's clock, also once posts are taken again."""
+        monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
+        journal.commit_launches([spec(key())])
+        never = journal.news("aaaaaaaa", 0).refused_at
+        begun = journal.now()
+        with closing(
+            sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        ) as other:
+            other.execute("begin immediate")
+            with pytest.raises(ModelyardError, match="locked by another program"):
+                journal.append([(key(), batch(metrics(1)))])
+        journal.append([(key(), batch(metrics(1)))])
+        news = journal.news("aaaaaaaa", 0)
+
+        assert never == -inf
+        assert begun - CLOCK_SECONDS < news.refused_at <= news.now
 
 
 def test_a_killed_writer_loses_nothing_and_its_lease_is_free(url: str) -> None:

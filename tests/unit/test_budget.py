@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -92,6 +93,21 @@ def test_who_was_away_hears_trials_anew_before_they_count_as_hung() -> None:
         late.append(overdue(memory.view(task, {}, launching=False), now, POLICY))
 
     assert late == [None, Stop.HUNG, None, Stop.HUNG]
+
+
+def test_time_in_which_the_journal_took_no_posts_is_no_silence() -> None:
+    """The patience counts from when it last refused one; one refusal saves nobody for ever."""
+    memory, task = Memory(metric=None), Task(task="0")
+    row = replace(ROW, beat_at=200.0, phase="training", phase_steps=True)
+    found = []
+    for now, refused_at in ((200.0, -inf), (320.0, 315.0), (434.0, 315.0), (435.0, 315.0)):
+        news = News(
+            now=now, refused_at=refused_at, desired=Desired.RUNNING, events=(), launches=(row,)
+        )
+        memory.learn(news, ())
+        found.append(overdue(memory.view(task, {}, launching=False), now, POLICY))
+
+    assert found == [None, None, None, Stop.HUNG]
 
 
 def test_limits_count_from_when_a_launch_ran() -> None:
