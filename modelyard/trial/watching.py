@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NoReturn
 
 from modelyard.contract import Exit
@@ -31,6 +32,9 @@ HOPELESS_SECONDS = 60.0
 """How long after a peer's end this process may take to find out, and to save what it remembers,
 where what it waits for may never tell it: with NCCL. Who is only busy then (it measures alone, or
 uploads) is ended too, so that others have to be given more."""
+NAP_SECONDS = 0.1
+"""A main thread that waits looks up this often: a signal that comes just before its wait begins
+doesn't end it."""
 
 _OWN = frozenset({Exit.BUG, Exit.CONFIGURATION, Exit.OUT_OF_MEMORY, Exit.DIVERGED})
 
@@ -92,11 +96,7 @@ class Watch:
             Exception: whatever ``join`` raises.
         """
         threading.Thread(target=self._join, args=(join,), name="meeting", daemon=True).start()
-        try:
-            found = self._heard.get(timeout=seconds)
-        except queue.Empty:
-            found = PeerLost(self._epoch)
-        if found is not None:
+        if (found := self._word(seconds)) is not None:
             raise found
 
     def cause(self, error: Exception) -> Exception:
@@ -125,6 +125,14 @@ class Watch:
                 process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def _word(self, seconds: float) -> BaseException | None:
+        """What is heard first: None of ranks that have met."""
+        until = time.monotonic() + seconds
+        while (rest := until - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                return self._heard.get(timeout=min(rest, NAP_SECONDS))
+        return PeerLost(self._epoch)
 
     def _join(self, join: Callable[[], None]) -> None:
         try:

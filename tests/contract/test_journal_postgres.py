@@ -79,20 +79,21 @@ def test_a_write_that_began_under_an_old_epoch_never_lands(url: str) -> None:
     new.close()
 
 
-def test_a_holder_that_slept_in_the_midst_of_a_write(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_holder_that_slept_in_the_midst_of_a_write(url: str) -> None:
     """Its transaction is ended by the server, so that the next one gets the lease; what it had
     written is gone, and it finds out."""
-    monkeypatch.setattr(postgres_module, "STATEMENT_SECONDS", 1.0)
+    limit = "idle_in_transaction_session_timeout"
     old = Journal.open(url, lease_seconds=60)
-    monkeypatch.undo()
     new = Journal.open(url, lease_seconds=1e-9)
     old.acquire("http://127.0.0.1:1")
 
     def sleep_through_it() -> None:
         with old._writing() as (connection, _):
             connection.execute(insert(cursors).values(reader="recorder", value=1))
+            seconds = connection.exec_driver_sql(f"show {limit}").scalar_one()
+            assert seconds == f"{postgres_module.STATEMENT_SECONDS:.0f}s"
+            # From here on, and not before: whoever is only slow loses nothing.
+            connection.exec_driver_sql(f"set local {limit} = '100ms'")
             assert new.acquire("http://127.0.0.1:2") == 2
 
     with pytest.raises(ModelyardError):
