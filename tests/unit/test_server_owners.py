@@ -19,6 +19,7 @@ from modelyard.server.owners import STILL_SECONDS, OwnerWatch
 from modelyard.server.supervisor import Supervisor
 from modelyard.settings import Paths
 from tests.unit.serverkit import (
+    DEADLINE_SECONDS,
     GONE,
     ToldRunner,
     add_sweep,
@@ -33,6 +34,13 @@ SILENCE_SECONDS = 300.0
 LATE_SECONDS = SILENCE_SECONDS + 1
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still in the midst of a test is none that slept or hangs."""
+    monkeypatch.setattr(owners, "SLEPT_SECONDS", DEADLINE_SECONDS)
+    monkeypatch.setattr(owners, "WIND_DOWN_SECONDS", DEADLINE_SECONDS)
 
 
 def living(run: str = "r1") -> Owner:
