@@ -73,11 +73,13 @@ def test_the_newest_listener_gets_all_new_connections(held: socket.socket) -> No
 def test_a_port_in_time_wait_is_free() -> None:
     """A server can be started again at once on the port where a stranger's connections ended."""
     port = reserved_port()
-    with socket.create_server((HOST, port)) as server:
-        with socket.create_connection((HOST, port)) as client:
-            accepted, _ = server.accept()
-            accepted.close()  # the side that closes first is left in TIME_WAIT
-            assert client.recv(1) == b""
+    with (
+        socket.create_server((HOST, port)) as server,
+        socket.create_connection((HOST, port)) as client,
+    ):
+        accepted, _ = server.accept()
+        accepted.close()  # the side that closes first is left in TIME_WAIT
+        assert client.recv(1) == b""
     with bind(HOST, port) as bound:
         assert port_of(bound) == port
 
