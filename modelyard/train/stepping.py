@@ -145,10 +145,19 @@ class Stepping:
         looked = (self._number - 1) % NORM_EVERY == 0
         if not looked and self._clip is None:
             return
-        weights = list(self._state.module.parameters())
-        gradients = [w.grad for w in weights if w.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        weights = [w for group in self._state.optimizer.param_groups for w in group["params"]]
+        norm = _norm([w.grad for w in weights if w.grad is not None])
         if self._clip is not None:
             nn.utils.clip_grads_with_norm_(weights, self._clip, norm)
         if looked:
             self.norms.append(norm)
+
+
+def _norm(gradients: list[torch.Tensor]) -> torch.Tensor:
+    """The norm () of all of them together.
+
+    What ``nn.utils.get_total_norm`` computes for tensors of one device, without sorting them by
+    device and type first: that takes twice as long as the norm of a small network.
+    """
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm

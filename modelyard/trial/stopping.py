@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -29,7 +28,7 @@ class Stopping:
 
     def __init__(self, leave: Callable[[int], NoReturn] = os._exit) -> None:
         self._leave = leave
-        self._asked = threading.Event()
+        self._asked = False
         self._cooperative = False
         self._finishing = False
         self.reason: str | None = None
@@ -41,7 +40,7 @@ class Stopping:
     @property
     def asked(self) -> bool:
         """Whether the fit should write a checkpoint and end."""
-        return self._asked.is_set()
+        return self._asked
 
     def cooperate(self) -> None:
         """From here on the work looks at ``asked`` often enough to be trusted with a stop."""
@@ -50,7 +49,7 @@ class Stopping:
     def leave_at_once(self) -> None:
         """From here on nothing is worth waiting for; a stop that was asked for happens now."""
         self._cooperative = False
-        if self._asked.is_set():
+        if self._asked:
             self._leave(Exit.STOPPED)
 
     def finish(self) -> None:
@@ -68,6 +67,6 @@ class Stopping:
 
     def _stop(self, reason: str) -> None:
         self.reason = self.reason or reason
-        self._asked.set()
+        self._asked = True
         if not self._cooperative:
             self._leave(Exit.STOPPED)
