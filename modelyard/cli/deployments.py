@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import modelyard
+from modelyard.cli.waits import waiting_for
 from modelyard.errors import InputError, ModelyardError
 
 DEPLOY_SECONDS = 600.0
@@ -93,28 +94,29 @@ def deployment_names(file: Path) -> tuple[str, ...]:
     return tuple(deployment.name for deployment in keys.deployments)
 
 
-def deploy_all(file: Path, environment: Mapping[str, str]) -> None:
+def deploy_all(file: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Create or update every deployment of a file.
 
     Args:
         file: a ``prefect.yaml`` that ``deployment_names`` accepts.
         environment: names the Prefect server.
+        say: told what is done, and what is waited for where that takes long.
 
     Raises:
         ModelyardError: Prefect refused it, or takes too long; holds what it said.
     """
+    say(f"making the deployments of {file}")
+    command = (sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all")
     try:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-P", "-m", "prefect", "--no-prompt"),
-                *("deploy", "--all", "--prefect-file", str(file)),
-            ],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEPLOY_SECONDS,
-        )
+        with waiting_for("Prefect to make the deployments", DEPLOY_SECONDS, say):
+            done = subprocess.run(
+                [*command, "--prefect-file", str(file)],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=DEPLOY_SECONDS,
+            )
     except subprocess.TimeoutExpired as error:
         raise ModelyardError(
             f"Prefect didn't make the deployments of {file} within {DEPLOY_SECONDS:g} s; "

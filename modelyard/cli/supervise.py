@@ -15,6 +15,7 @@ from modelyard.cli.flow import FORGIVEN_SECONDS, FlowChild
 from modelyard.cli.owner import Renewal
 from modelyard.cli.programs import base_environment, prefect_environment
 from modelyard.cli.servers import Attached, log_tail
+from modelyard.cli.waits import waiting_for
 from modelyard.client import Client
 from modelyard.errors import ModelyardError, ServerUnreachable
 from modelyard.local import services
@@ -99,7 +100,8 @@ class Supervision:
         """Renew no more, and let the flow end in its own way for so long."""
         self._renewal.stop()
         if self._child is not None:
-            self._child.wait(flow_seconds)
+            with waiting_for("the flow to tell Prefect its end", flow_seconds, self._display.say):
+                self._child.wait(flow_seconds)
 
     def _require_server(self) -> None:
         if not services.alive(self._server):

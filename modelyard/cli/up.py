@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -16,8 +16,9 @@ from modelyard.cli.programs import POOL, base_environment, prefect_environment
 from modelyard.cli.servers import Attached, attach, attach_prefect, attach_server, log_tail
 from modelyard.cli.terminal import console, print_json, print_line
 from modelyard.cli.views import DownView, ServiceView, UpView
+from modelyard.cli.waits import waiting_for
 from modelyard.client import Client
-from modelyard.errors import ModelyardError, ServerRefused
+from modelyard.errors import ModelyardError, ServerRefused, first_line
 from modelyard.local import processes, services
 from modelyard.settings import Settings
 
@@ -53,9 +54,8 @@ def up_command(json_output: bool) -> None:
 
     found = start_all(settings, say)
     prefect = found["prefect"].service.address
-    if found["prefect"].started or not set(names) <= _deployed(prefect):
-        say(f"making the deployments of {file}")
-        deploy_all(file, _prefect_caller(settings, prefect))
+    if found["prefect"].started or not set(names) <= _deployed(prefect, say):
+        deploy_all(file, _prefect_caller(settings, prefect), say)
     view = UpView(
         services=tuple(_view(name, attached) for name, attached in found.items()),
         deployments=names,
@@ -157,21 +157,37 @@ def _prefect_caller(settings: Settings, address: str) -> dict[str, str]:
     return {**base_environment(settings), **prefect_environment(settings.paths, address)}
 
 
-def _deployed(prefect: str) -> set[str]:
+def _deployed(prefect: str, say: Callable[[str], None]) -> set[str]:
     """Names of the deployments that Prefect has."""
-    url = f"{prefect}/api/deployments/filter"
-    answer = httpx.post(url, json={}, trust_env=False, timeout=ANSWER_SECONDS)
-    return {deployment["name"] for deployment in answer.json()}
+    with waiting_for("Prefect to list its deployments", ANSWER_SECONDS, say):
+        return {deployment["name"] for deployment in _all(prefect, "deployments")}
 
 
 def _worker_known(prefect: str) -> bool:
     """Whether Prefect has heard of an online worker of our pool."""
     try:
-        url = f"{prefect}/api/work_pools/{POOL}/workers/filter"
-        answer = httpx.post(url, json={}, trust_env=False, timeout=ANSWER_SECONDS)
-        return any(worker["status"] == "ONLINE" for worker in answer.json())
-    except (httpx.TransportError, json.JSONDecodeError, KeyError, TypeError):
+        workers = _all(prefect, f"work_pools/{POOL}/workers")
+    except ModelyardError:
         return False
+    return any(worker["status"] == "ONLINE" for worker in workers)
+
+
+def _all(prefect: str, kind: str) -> list[dict[str, Any]]:
+    """What a Prefect server has of a kind.
+
+    Raises:
+        ModelyardError: it doesn't answer, or has no such kind.
+    """
+    url = f"{prefect}/api/{kind}/filter"
+    try:
+        answer = httpx.post(url, json={}, trust_env=False, timeout=ANSWER_SECONDS)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ModelyardError(
+            f"the Prefect server doesn't answer at {url} ({type(error).__name__}: "
+            f"{first_line(error)}); `modelyard up` asks again"
+        ) from error
+    return found
 
 
 def _view(name: str, attached: Attached) -> ServiceView:

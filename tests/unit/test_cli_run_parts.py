@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
 from http import HTTPStatus
@@ -11,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.cli import deployments
+from modelyard.cli import deployments, up, waits
 from modelyard.cli.background import Background
 from modelyard.cli.boot import Boot
 from modelyard.cli.choose import Chosen, differences
 from modelyard.cli.deployments import deployment_names, prefect_file
-from modelyard.cli.display import display_for
+from modelyard.cli.display import Display, PlainDisplay, display_for
+from modelyard.cli.flow import FlowChild
 from modelyard.cli.lineage import lineage
 from modelyard.cli.owner import this_process
 from modelyard.cli.run import ORDERLY_SECONDS, LocalRun, Wanted
@@ -157,19 +160,71 @@ def test_a_prefect_that_takes_too_long_for_deployments_is_said(
     """With what to do, and no traceback."""
     monkeypatch.setattr(deployments, "DEPLOY_SECONDS", 0.0)
     with pytest.raises(ModelyardError, match=r"within 0 s; `modelyard up` tries again"):
-        deployments.deploy_all(prefect_file(), os.environ)
+        deployments.deploy_all(prefect_file(), os.environ, lambda _: None)
+
+
+def test_a_prefect_that_takes_long_for_deployments_is_said_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is waited for, and until when: it ends here only once that is said."""
+    monkeypatch.setattr(waits, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(deployments.sys, "executable", str(tmp_path / "prefect"))
+    (tmp_path / "prefect").write_text(f"#!/bin/sh\nread line < {tmp_path}/said\n")
+    (tmp_path / "prefect").chmod(0o700)
+    os.mkfifo(tmp_path / "said")
+    said = []
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        if len(said) == 2:
+            (tmp_path / "said").write_text(f"{sentence}\n")
+
+    deployments.deploy_all(tmp_path / "prefect.yaml", os.environ, say)
+
+    assert said[0] == f"making the deployments of {tmp_path / 'prefect.yaml'}"
+    awaited = r"waiting for Prefect to make the deployments, until \d\d:\d\d:\d\d at the latest"
+    assert re.fullmatch(awaited, said[1])
+
+
+def test_a_prefect_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence with what to do, and no traceback."""
+    monkeypatch.setattr(up, "ANSWER_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ModelyardError, match=rf"at {address}.*Timeout.*`modelyard up` asks"):
+            up._deployed(address, lambda _: None)
+
+
+def test_a_flow_that_takes_long_to_end_is_said_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is waited for, and until when; nothing is said of one that ends soon."""
+    spoken = threading.Event()
+
+    class Said(PlainDisplay):
+        def say(self, sentence: str) -> None:
+            assert sentence.startswith("waiting for the flow to tell Prefect its end, until ")
+            spoken.set()
+
+    class Child(FlowChild):
+        def wait(self, seconds: float) -> None:
+            """It ends once it is said to be waited for, or when it is to be killed."""
+            spoken.wait(seconds)
+
+    monkeypatch.setattr(waits, "LONG_SECONDS", 3600.0)
+    supervision = supervising(tmp_path, Said(console(), "accuracy"))
+    supervision._child = Child("aaaaaaaa", after=None, paths=Settings(home=tmp_path).paths)
+    supervision.close(0.0)
+    early = spoken.is_set()
+    monkeypatch.setattr(waits, "LONG_SECONDS", 0.0)
+    supervision.close()
+
+    assert (early, spoken.is_set()) == (False, True)
 
 
 def test_a_server_that_ended_is_said_whoever_finds_out_first(tmp_path: Path) -> None:
     """Those who ask it only know that it doesn't answer; that it has ended says more."""
-    supervision = Supervision(
-        settings=Settings(home=tmp_path),
-        boot=NoBoot(),
-        server=Service(name="server", process=2**22 - 7, started=1.0, address="http://127.0.0.1:1"),
-        chosen=Chosen(view=view()),
-        owner=this_process(),
-        display=display_for(console(json_output=True), "accuracy"),
-    )
+    supervision = supervising(tmp_path, display_for(console(json_output=True), "accuracy"))
     supervision._news.put(ServerUnreachable("the Modelyard server doesn't answer"))
 
     with pytest.raises(ServerUnreachable, match="the Modelyard server ended, and its trials"):
@@ -192,6 +247,18 @@ def test_a_run_that_stood_still_leaves_its_sweep_to_the_run_that_took_it(tmp_pat
     run.abandon(ServerRefused(HTTPStatus.CONFLICT, "owned by process 7"))
 
     assert boot.ended == [(None, ORDERLY_SECONDS)]
+
+
+def supervising(home: Path, display: Display) -> Supervision:
+    """A run's, whose server has ended."""
+    return Supervision(
+        settings=Settings(home=home),
+        boot=NoBoot(),
+        server=Service(name="server", process=2**22 - 7, started=1.0, address="http://127.0.0.1:1"),
+        chosen=Chosen(view=view()),
+        owner=this_process(),
+        display=display,
+    )
 
 
 class Aside(Supervision):
