@@ -13,8 +13,9 @@ START_TOLERANCE_SECONDS = 2.0
 """Two readings of one process' start time differ by less than this, though the clock is set in
 between; no pid is used again so soon."""
 
-KILLED_SECONDS = 5.0
-"""Longest wait for the kernel to take a killed process away; one in a device's grip stays."""
+KILLED_SECONDS = 30.0
+"""Longest wait for the kernel to take a killed process away: giving back much memory takes a busy
+machine seconds. One in a device's grip stays."""
 
 
 def lives(pid: int, started: float) -> bool:
