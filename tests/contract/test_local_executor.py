@@ -100,6 +100,7 @@ def test_a_launch_without_a_fork_server_is_sent_to_the_next(bench: Bench) -> Non
     """While a dead one is cleared away a launch is taken, and told to the one that follows."""
     executor, request = bench.executor, bench.request()
     assert isinstance(executor, LocalExecutor)
+    bench.run(bench.carry_out(bench.request()))  # now there is one
 
     async def come_between() -> None:
         executor._link, link = None, executor._link

@@ -339,6 +339,7 @@ def test_units_of_a_convolution_over_positions_are_its_channels() -> None:
             with torch.no_grad():
                 self.convolution.weight.copy_(torch.eye(3)[:, :2, None])
                 self.convolution.bias.copy_(torch.tensor([0, 0, -1]))  # the last one is dead
+                self.head.weight.fill_(1.0)
                 self.head.bias.copy_(torch.tensor([0, 0, -99, -99]))
 
         def forward(self, rows: torch.Tensor) -> torch.Tensor:

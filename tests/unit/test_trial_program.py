@@ -16,6 +16,7 @@ from modelyard.contract import Document, Exit, LaunchKey, Stage, TrialSpec, Vari
 from modelyard.errors import DigestMismatch, Fenced, InputError, ServerRefused, ServerUnreachable
 from modelyard.store.folder import FolderStore
 from modelyard.store.store import join
+from modelyard.trial import rehearsal
 from modelyard.trial.assignment import read_assignment
 from modelyard.trial.checkpoints import Checkpoints, newest_whole
 from modelyard.trial.intake import SOCKET_OPTIONS
@@ -114,8 +115,11 @@ def test_document_is_fetched_by_digest(intake: Intake) -> None:
         assert client.document(digest, patience_seconds=0) == document
 
 
-def test_what_is_rehearsed_is_fetched_and_posts_nothing(intake: Intake, tmp_path: Path) -> None:
+def test_what_is_rehearsed_is_fetched_and_posts_nothing(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A rehearsal gives the document; without a server it gives none, and harms nobody."""
+    monkeypatch.setattr(rehearsal, "ANSWER_SECONDS", 120.0)  # on a busy machine, too
     document = Document(experiment={"name": "x", "data": {"source": "none"}}, store="file:///tmp")
     spec = SPEC.model_copy(update={"document": intake.add(document)})
     given = environment(tmp_path) | {Variable.SPEC: spec.to_json()}
