@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Examples are the same each time, so that what a run finds comes from the change that it judges, and
-# take as long as they take. `--hypothesis-profile default` draws them anew.
+# Examples are the same each time, so that what a run finds comes from the change that it judges,
+# and take as long as they take. `--hypothesis-profile default` draws them anew.
 settings.load_profile("ci")
 
 

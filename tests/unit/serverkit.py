@@ -49,7 +49,7 @@ def open_journal(folder: Path, changes: Changes) -> LiveJournal:
     if not file.exists():
         file.write_bytes(_empty_journal())
     url = f"sqlite:///{file}"
-    journal = LiveJournal(Database(url), lease_seconds=10.0, changes=changes)
+    journal = LiveJournal(Database(url), lease_seconds=600.0, changes=changes)
     journal.acquire("http://127.0.0.1:1")
     return journal
 
