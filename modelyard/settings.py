@@ -6,16 +6,27 @@ Every variable is ``MODELYARD_`` and the field's name in capitals.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from modelyard.errors import InputError
 
 
 class Settings(BaseSettings):
-    """What may differ between installations. Times are in seconds."""
+    """What may differ between installations. Times are in seconds.
 
-    model_config = SettingsConfigDict(env_prefix="MODELYARD_", frozen=True, extra="ignore")
+    A variable that is set to nothing counts as unset.
+
+    Raises:
+        InputError: variables whose values can't be used, all of them.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MODELYARD_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     home: Path = Field(
         Path(".modelyard"), description="Folder that holds everything of an embedded installation."
@@ -89,6 +100,25 @@ class Settings(BaseSettings):
         10_000_000, gt=0, description="Most bytes of own code that travel to the trials."
     )
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError("\n".join(map(_in_words, error.errors()))) from None
+        except SettingsError as error:
+            field = str(error).split('"')[1].upper()
+            raise InputError(
+                f"the environment variable MODELYARD_{field} is no JSON; write a list in brackets, "
+                "each item in double quotes"
+            ) from None
+
+    @field_validator("server")
+    @classmethod
+    def _address(cls, server: str | None) -> str | None:
+        if server is not None and not server.startswith(("http://", "https://")):
+            raise ValueError("begin with http:// or https://")
+        return server
+
     def embedded(self) -> Settings:
         """The same without the cluster: the home's own server asks nobody for a key."""
         return self.model_copy(update={"server": None, "api_key": None})
@@ -132,6 +162,14 @@ class Settings(BaseSettings):
     @property
     def _database(self) -> str | None:
         return None if self.database is None else self.database.get_secret_value()
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """One variable's mistake, with its value."""
+    name = f"MODELYARD_{str(error['loc'][0]).upper()}"
+    words = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    wanted = words.partition(", unable")[0]
+    return f"the environment variable {name} is {error['input']!r}; it has to {wanted}"
 
 
 class Paths:

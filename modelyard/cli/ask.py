@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from modelyard.cli.cluster import cluster
 from modelyard.cli.sources import goes_to_cluster
+from modelyard.cli.terminal import program
 from modelyard.client import Client
 from modelyard.errors import InputError
 from modelyard.local import services
@@ -42,7 +43,7 @@ def asking(settings: Settings, on: str | None = None) -> Iterator[Client]:
         from modelyard.cli.servers import attach_server
 
         attach_server(here, None, _say)
-        _say("it stays up until `modelyard down`")
+        _say(f"it stays up until `{program()} down`")
     with Client.connect(here) as client:
         yield client
 

@@ -211,9 +211,9 @@ def check_command(
     if json_output:
         print(checked.view().model_dump_json(indent=2))
         return
-    from rich.console import Console
+    from modelyard.cli.terminal import console
 
-    show(checked, Console())
+    show(checked, console())
 
 
 def show(checked: CheckedExperiment, console: Console) -> None:
@@ -222,7 +222,7 @@ def show(checked: CheckedExperiment, console: Console) -> None:
     from rich.table import Table
 
     experiment, card = checked.experiment, checked.card
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     rows = {

@@ -17,10 +17,16 @@ def describe_card(card: DataCard) -> str:
     missing = sum(column.missing for column in card.columns)
     categories = sum(column.type == "category" for column in card.columns)
     return (
-        f"{card.rows:,} rows, {len(card.columns)} columns to learn from "
-        f"({len(card.columns) - categories} numbers, {categories} categories), "
-        f"{missing:,} missing cells"
+        f"{card.rows:,} rows, {_many(len(card.columns), 'columns')} to learn from "
+        f"({_many(len(card.columns) - categories, 'numbers')}, "
+        f"{_many(categories, 'categories')}), {_many(missing, 'missing cells')}"
     )
+
+
+def _many(count: int, things: str) -> str:
+    """A count of things, which stand in the plural."""
+    one = things.replace("ies", "y").removesuffix("s")
+    return f"{count:,} {one if count == 1 else things}"
 
 
 def describe_code(folder: Folder) -> str:

@@ -14,7 +14,7 @@ from modelyard.experiment.model import Data
 UNITS = {"image": "images", "text": "texts", "table": "rows"}
 
 
-def data_section(data: Data, card: DataCard) -> str:
+def data_section(data: Data, card: DataCard, useless: Sequence[str]) -> str:
     """The section ``data``; a table's columns that hold nothing to learn are dropped."""
     lines = [f"source: {_text(data.source)}  # {card.rows:,} {UNITS[card.kind]}"]
     if data.kind is not None:
@@ -23,14 +23,9 @@ def data_section(data: Data, card: DataCard) -> str:
         what = f"{len(card.classes)} classes" if card.classes else "a number"
         lines.append(f"target: {_text(data.target)}  # {what}")
     if card.kind == "table" or data.drop:
-        names = ", ".join(_text(name) for name in data.drop or ids(card))
+        names = ", ".join(_text(name) for name in data.drop or useless)
         lines.append(f"drop: [{names}]  # columns not to learn from, such as an id")
     return "\n".join(f"  {line}" for line in lines)
-
-
-def ids(card: DataCard) -> list[str]:
-    """Columns with another text in every row: nothing can be learnt from them."""
-    return [c.name for c in card.columns if c.type == "category" and c.unique == card.rows]
 
 
 def metric(card: DataCard) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Literal, cast
 
 from rich.console import Console
 
-from modelyard.api import LogLine, LogPage, SweepView, TrialView
+from modelyard.api import STAGES, LogLine, LogPage, SweepView, TrialView
 from modelyard.cli import words
 from modelyard.cli.ask import asking
 from modelyard.cli.summary import print_evaluation
 from modelyard.cli.terminal import console, print_json, print_line, print_table
 from modelyard.client import Client
 from modelyard.errors import InputError
+from modelyard.experiment.similar import did_you_mean, nearest
 from modelyard.report import tables
 from modelyard.settings import Settings
 from modelyard.tasks.trial_table import rows_of
@@ -102,15 +104,41 @@ def logs_command(
         raise InputError("--follow has no end to make one JSON document of; leave out --json")
     with asking(Settings(), on) as client:
         view = client.sweep(sweep)
+        if task is not None:
+            _refuse_unknown(client, view, task)
         if json_output:
             lines, cursor = _all_lines(client, view.id, task)
             print_json(LogPage(lines=tuple(lines), cursor=cursor))
             return
-        out, cursor = console(), 0
+        out, cursor, quiet = console(), 0, True
         for _ in client.follow(view.id) if follow else (view,):
             lines, cursor = client.patiently(partial(_all_lines, client, view.id, task, cursor))
+            quiet = quiet and not lines
             for line in lines:
                 print_line(line.text if task else f"{line.task}: {line.text}", out)
+        if quiet:
+            print(f"{_whose(view, task)} printed nothing", file=sys.stderr)
+
+
+def _refuse_unknown(client: Client, view: SweepView, task: str) -> None:
+    """A trial or stage that there can't be lines of, with those that there are."""
+    if task in STAGES:
+        return
+    last = max((trial.number for trial in client.trials(view.id)), default=-1)
+    if task.isdecimal() and int(task) <= last:
+        return
+    trials = f"trials 0 to {last}" if last >= 0 else "no trial yet"
+    raise InputError(
+        f"{view.name}, sweep {view.id}, has no trial or stage {task!r}; there are {trials}, and "
+        f"the stages {', '.join(STAGES)}{did_you_mean(nearest(task, STAGES))}"
+    )
+
+
+def _whose(view: SweepView, task: str | None) -> str:
+    whole = f"{view.name}, sweep {view.id},"
+    if task is None:
+        return whole
+    return f"{'stage' if task in STAGES else 'trial'} {task} of {whole}"
 
 
 def _all_lines(

@@ -21,6 +21,9 @@ APP = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    epilog="modelyard COMMAND -h tells a command's options. A first run: modelyard new baseline "
+    "first.yaml, then modelyard run first.yaml. What it keeps lies in .modelyard here, or where "
+    "MODELYARD_HOME says.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -50,9 +53,15 @@ def modelyard(
 def new(
     template: Annotated[str, typer.Argument(help="baseline, image, own, tabular or text.")],
     file: File,
-    data: Annotated[Path | None, typer.Option(help="A data file to fit the experiment to.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
-    text: Annotated[str | None, typer.Option(help="The column of texts to read.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data file or folder that the experiment is for.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; needed for a table.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="With text: the column to read; left out, the longest.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json_output: Json = False,
 ) -> None:
@@ -171,7 +180,7 @@ def report(
     on: On = None,
     json_output: Json = False,
 ) -> None:
-    """Draw what there is to see of a model: one page, and PNG files where there is a Chromium."""
+    """Draw a model: one HTML page, and PNG files where there is a Chromium."""
     from modelyard.cli.report import report_command
 
     report_command(sweep, trial, out, open_page, json_output, on)
@@ -216,7 +225,7 @@ def data_get(
     name: Annotated[str, typer.Argument(help="The set, as in data.source.", show_default=False)],
     json_output: Json = False,
 ) -> None:
-    """Download a published set, such as mnist or kepler."""
+    """Download a published set: mnist, cifar-10, imdb, kepler and others; see docs/datasets.md."""
     from modelyard.cli.data import get_command
 
     get_command(name, json_output)
@@ -224,7 +233,7 @@ def data_get(
 
 @APP.command()
 def plugins(json_output: Json = False) -> None:
-    """List what other distributions add, and whether it can be used."""
+    """List the installed plugins and their states."""
     from modelyard.cli.plugins import plugins_command
 
     plugins_command(json_output)

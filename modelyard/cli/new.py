@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from modelyard.cli.describe import describe_card, describe_target
-from modelyard.cli.draft import data_section, gate_lines, ids, longest_texts, metric
+from modelyard.cli.draft import data_section, gate_lines, longest_texts, metric
+from modelyard.cli.terminal import program
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
+from modelyard.data.notes import counts_up
 from modelyard.data.source import read
 from modelyard.errors import DataError, InputError
 from modelyard.experiment.model import Data
 from modelyard.experiment.places import is_path
 from modelyard.experiment.schema import TITLE, experiment_schema
-from modelyard.experiment.similar import did_you_mean, nearest
+from modelyard.experiment.similar import as_name, did_you_mean, nearest
 
 FOLDER = Path(__file__).parent / "templates"
 
 SCHEMA_FILE = "experiment.schema.json"
 """Lies beside the experiment file, so that an editor finds it offline and Git can keep it."""
+
+
+ID_NAME = re.compile(r"id$|index|row|unnamed")
+"""Names, in small letters, of columns that only count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,7 @@ class Written:
     file: Path
     schema_file: Path
     card: DataCard
+    dropped: tuple[str, ...]
     code: Path | None
 
 
@@ -102,10 +110,11 @@ def new(
             f"the template {template} is for {' and '.join(kind.takes)} data; {source} holds "
             f"{card.kind} data: use {' or '.join(fitting)}"
         )
+    dropped = _useless(card, source, base)
     lines = Template((FOLDER / f"{template}.yaml").read_text()).substitute(
         schema=SCHEMA_FILE,
         name=_name(file),
-        data=data_section(section, card),
+        data=data_section(section, card, dropped),
         objective=f"objective: {{metric: {metric(card)}, goal: maximize}}",
         gates=gate_lines(card),
     )
@@ -113,12 +122,12 @@ def new(
     if code is not None:
         _replace(code, (FOLDER / f"{code.name}.template").read_text())
     _replace(file, lines)
-    return Written(file=file, schema_file=schema_file, card=card, code=code)
+    return Written(file=file, schema_file=schema_file, card=card, dropped=dropped, code=code)
 
 
 def show(written: Written, *, json_output: bool) -> None:
     """Prints what was written and seen of the data, and what to do next."""
-    card, command = written.card, f"modelyard check {written.file}"
+    card, command = written.card, shlex.join([program(), "check", str(written.file)])
     if json_output:
         view = NewView(
             file=str(written.file.absolute()),
@@ -132,8 +141,8 @@ def show(written: Written, *, json_output: bool) -> None:
     print(f"Data: {describe_card(card)}\nTarget: {describe_target(card)}")
     for note in card.notes:
         print(f"· {note}")
-    if dropped := ids(card):
-        print(f"Dropped, as each row has another: {', '.join(dropped)}")
+    if written.dropped:
+        print(f"Left out, as data.drop in the file says: {', '.join(written.dropped)}")
     files = " and ".join(str(path) for path in (written.file, written.code) if path is not None)
     print(f"Wrote {files}, and {written.schema_file} for your editor.\nNext: {command}")
 
@@ -221,6 +230,23 @@ def _described(data: Data, base: Path) -> DataCard:
         raise InputError(_no_column("--target", data.target, data.source, columns)) from None
 
 
+def _useless(card: DataCard, source: str, base: Path) -> tuple[str, ...]:
+    """Columns of a table that nothing can be learnt from: the same in every row, or ids.
+
+    A number that counts the rows may as well be a day: it is an id where its name says so.
+    """
+    if card.kind != "table":
+        return ()
+    each = [column for column in card.columns if column.unique == card.rows > 1]
+    counters = [c for c in each if c.type == "number" and ID_NAME.search(c.name.lower())]
+    table = read(source, base) if counters else None
+    ids = {column.name for column in each if column.type == "category"}
+    ids |= {c.name for c in counters if table is not None and counts_up(table.columns[c.name])}
+    same = {c.name for c in card.columns if c.unique <= 1 and (not c.missing or not c.unique)}
+    useless = tuple(column.name for column in card.columns if column.name in ids | same)
+    return useless if len(useless) < len(card.columns) else ()
+
+
 def _no_column(option: str, name: str, source: str, columns: tuple[str, ...]) -> str:
     hint = did_you_mean(nearest(name, columns))
     return (
@@ -229,9 +255,8 @@ def _no_column(option: str, name: str, source: str, columns: tuple[str, ...]) ->
 
 
 def _name(file: Path) -> str:
-    """A name by the file's own: small letters, digits and dashes."""
-    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:63].strip("-")
-    return name or "experiment"
+    """A name by the file's own."""
+    return as_name(file.stem) or "experiment"
 
 
 def _write_schema(folder: Path, force: bool) -> Path:

@@ -23,7 +23,11 @@ Sweep = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the file, as in --set budget.trials=12; repeatable.",
+    ),
 ]
 Where = Annotated[
     Target | None,

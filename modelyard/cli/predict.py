@@ -108,6 +108,9 @@ def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
 
 def _read(file: Path) -> dict[str, Any] | list[Any]:
     suffix = file.suffix.lower()
+    if not file.is_file():
+        what = "is a folder; name a file" if file.is_dir() else "is not there"
+        raise InputError(f"{file} {what} (looked in {Path.cwd()})")
     try:
         if suffix in (".csv", ".tsv"):
             return _csv(file)

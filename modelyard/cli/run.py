@@ -21,7 +21,7 @@ from modelyard.cli.signals import InterruptOnce
 from modelyard.cli.sources import goes_to_cluster
 from modelyard.cli.summary import exit_code, print_summary, run_view
 from modelyard.cli.supervise import Supervision
-from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.cli.terminal import console, print_json, print_line, program
 from modelyard.cli.wanted import Wanted
 from modelyard.client import Client
 from modelyard.code.folder import Folder
@@ -193,7 +193,7 @@ class LocalRun:
         else:
             self._print_kept(view)
         if code == 0:
-            self._say("the servers stay up until `modelyard down`")
+            self._say(f"the servers stay up until `{program()} down`")
         else:
             self._end_servers(ORDERLY_SECONDS)
         if self.wanted.json_output:

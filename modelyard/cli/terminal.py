@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import TypeAdapter
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -13,8 +16,18 @@ from rich.text import Text
 from modelyard.contract import Wire
 from modelyard.report.tables import Table
 
-PIPE_WIDTH = 120
-"""Columns of a table that doesn't go to a terminal."""
+PIPE_WIDTH = 10_000
+"""Room of what doesn't go to a terminal: lines are as long as they have to be."""
+
+GAP = 2
+"""Blanks between two columns of a table."""
+
+
+def program() -> str:
+    """How this program is typed: by its name where the shell finds it, else by its path."""
+    typed = sys.argv[0]
+    found = shutil.which("modelyard") is not None
+    return "modelyard" if found or os.path.basename(typed) != "modelyard" else typed
 
 
 def console(*, json_output: bool = False) -> Console:
@@ -39,16 +52,43 @@ def print_json(document: Wire | Sequence[Wire]) -> None:
 
 
 def print_table(table: Table, out: Console) -> None:
-    """A table with its title above it, without frames."""
-    drawn = RichTable(title=None, box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for index, name in enumerate(table.columns):
-        right = all(_numeric(row[index]) for row in table.rows)
-        drawn.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
-    for row in table.rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+    """A table with its title above it, without frames.
+
+    Columns that there is no room for stand below the others, beside the first one again.
+    """
+    widths = [
+        max(cell_len(text) for text in (name, *(row[index] for row in table.rows)))
+        for index, name in enumerate(table.columns)
+    ]
     out.print()
     out.print(Text(table.title, style="bold"))
-    out.print(drawn)
+    for number, columns in enumerate(_blocks(widths, out.width)):
+        if number:
+            out.print()
+        out.print(_drawn(table, columns))
+
+
+def _blocks(widths: Sequence[int], room: int) -> Iterator[tuple[int, ...]]:
+    """Numbers of the columns that stand side by side, the first one in each."""
+    block: tuple[int, ...] = (0,)
+    used = widths[0]
+    for index, width in enumerate(widths[1:], 1):
+        if used + GAP + width > room and len(block) > 1:
+            yield block
+            block, used = (0,), widths[0]
+        block, used = (*block, index), used + GAP + width
+    yield block
+
+
+def _drawn(table: Table, columns: Sequence[int]) -> RichTable:
+    drawn = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for index in columns:
+        right = all(_numeric(row[index]) for row in table.rows)
+        name = Text(table.columns[index])
+        drawn.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(row[index]) for index in columns))
+    return drawn
 
 
 def print_line(line: str, out: Console) -> None:

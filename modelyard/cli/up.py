@@ -14,7 +14,7 @@ from modelyard.cli.background import Background
 from modelyard.cli.deployments import deploy_all, deployment_names, prefect_file
 from modelyard.cli.programs import POOL, base_environment, prefect_environment
 from modelyard.cli.servers import Attached, attach, attach_prefect, attach_server, log_tail
-from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.cli.terminal import console, print_json, print_line, program
 from modelyard.cli.views import DownView, ServiceView, UpView
 from modelyard.cli.waits import waiting_for
 from modelyard.client import Client
@@ -68,7 +68,7 @@ def up_command(json_output: bool) -> None:
     for service in view.services:
         say(f"  {service.title:<18} {service.address}")
     say(f"  {'deployments':<18} {', '.join(view.deployments)}")
-    say("`modelyard down` ends them")
+    say(f"`{program()} down` ends them")
 
 
 def start_all(settings: Settings, say: Callable[[str], None]) -> dict[str, Attached]:

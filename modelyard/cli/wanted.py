@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.cli.terminal import program
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -26,4 +28,4 @@ class Wanted:
         """The command that does what is missing."""
         sets = [word for pair in self.sets for word in ("--set", pair)]
         on = [] if self.on is None else ["--on", str(self.on)]
-        return shlex.join(["modelyard", "run", str(self.file), *sets, *on, "--continue"])
+        return shlex.join([program(), "run", str(self.file), *sets, *on, "--continue"])

@@ -115,9 +115,12 @@ def _of_no_use(
             continue
         if column.categories is not None:
             yield f"Column {name!r} has another text in every row: an id? Drop it."
-        elif column.categories is None and _counts_up(column):
+        elif counts_up(column):
             yield f"Column {name!r} only counts the rows: an id? Drop it."
 
 
-def _counts_up(column: Column) -> bool:
-    return not column.date and bool((np.diff(column.values) == 1).all())
+def counts_up(column: Column) -> bool:
+    """Whether a column of numbers goes on by one from row to row, as an id does."""
+    return (
+        column.categories is None and not column.date and bool((np.diff(column.values) == 1).all())
+    )

@@ -13,6 +13,7 @@ from modelyard.experiment.rules.cluster import check_cluster
 from modelyard.experiment.rules.columns import check_columns
 from modelyard.experiment.rules.family import check_family
 from modelyard.experiment.rules.metrics import check_metrics
+from modelyard.experiment.rules.numbers import too_large
 from modelyard.experiment.rules.plugins import check_plugins
 from modelyard.experiment.rules.search import check_search
 from modelyard.experiment.rules.space import check_space
@@ -50,4 +51,6 @@ def check(
     """
     values = experiment.to_document() if raw is None else raw
     case = Case(experiment=experiment, catalogue=catalogue, raw=values)
-    return tuple(mistake for rule in RULES for mistake in rule(case))
+    found = [mistake for rule in RULES for mistake in rule(case)]
+    told = {mistake.path for mistake in found}
+    return (*found, *(mistake for mistake in too_large(values) if mistake.path not in told))

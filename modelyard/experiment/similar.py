@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -20,6 +21,11 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     if not found and len(longer) == 1:
         found = longer
     return by_lower[found[0]] if found else None
+
+
+def as_name(text: str) -> str:
+    """A text as the name of an experiment: small letters, digits and dashes; may be empty."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-")
 
 
 def did_you_mean(near: object | None) -> str:

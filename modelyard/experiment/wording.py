@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
 from modelyard.errors import Mistake
 from modelyard.experiment.keys import Loc, fields_of, literals_in, locate, section_in
-from modelyard.experiment.similar import did_you_mean, nearest
+from modelyard.experiment.similar import as_name, did_you_mean, nearest
 from modelyard.experiment.written import Place, place, shown
 
 _BOUNDS = {
@@ -85,6 +85,8 @@ def _mistakes(values: Mapping[str, Any], group: list[ErrorDetails]) -> list[Mist
     _, field = locate(first["loc"])
     valid = _valid(group, field.annotation if field else None)
     near = nearest(found.value, valid) if isinstance(found.value, str) else None
+    if first["type"] == "string_pattern_mismatch" and found.path in (("name",), ("project",)):
+        near = as_name(found.value) or None
     hidden = found.dotted.startswith(_PRIVATE)
     message = _message(found, group, HIDDEN if hidden else shown(found.value))
     return [
@@ -163,9 +165,9 @@ def _message(found: Place, group: Sequence[ErrorDetails], value: str) -> str:
     if first["type"] == "string_pattern_mismatch":
         _, field = locate(first["loc"])
         described = (field.description if field else None) or first["msg"]
-        return f"{value} doesn't have the form asked for. {described}"
+        return f"{value} doesn't have the form asked for: {described.rstrip('.')}"
     if types <= _KINDS.keys() | {"literal_error"}:
-        hint = "" if value == HIDDEN else _quoting(found.value, types)
+        hint = "" if value == HIDDEN else _quoting(found.value, types) or _keys(first)
         return f"{value} is not {_expected(group)}{hint}"
     return f"{value}: {first['msg']}"
 
@@ -196,6 +198,18 @@ def _quoting(value: object, types: set[str]) -> str:
     if types == {"tuple_type"}:
         return f"; write it in brackets: [{value}]"
     return ""
+
+
+def _keys(error: ErrorDetails) -> str:
+    """What can stand in a section that was given a single value or a list."""
+    if error["type"] not in ("model_type", "dict_type"):
+        return ""
+    _, field = locate(error["loc"])
+    section = None if field is None else section_in(field.annotation)
+    if field is None or section is None:
+        return ""
+    null = ", or write null" if type(None) in get_args(field.annotation) else ""
+    return f"; its keys are {', '.join(fields_of(section))}{null}"
 
 
 def _is_number(text: str) -> bool:

@@ -89,7 +89,16 @@ def parse(text: str) -> Parsed:
 def _marked(error: yaml.MarkedYAMLError) -> YamlMistake:
     """PyYAML's own words, with line and column counted from 1."""
     mark = error.problem_mark or error.context_mark
-    words = ", ".join(part for part in (error.context, error.problem) if part)
+    begun = error.context_mark
+    context = error.context and error.context + (
+        f" that begins in line {begun.line + 1}"
+        if begun and mark and begun.line < mark.line
+        else ""
+    )
+    words = ", ".join(part for part in (context, error.problem) if part)
+    words = words.replace("'<stream end>'", "the end of the text")
+    if r"'\t'" in words:
+        words += "; indent with blanks, for YAML takes no tabs there"
     if mark is None:
         return YamlMistake(f"this is not YAML: {words}")
     return YamlMistake(f"this is not YAML: {words}", mark.line + 1, mark.column + 1)

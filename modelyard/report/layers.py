@@ -107,13 +107,12 @@ def _outlines(kept: Kept, at: int, histogram: Histogram) -> list[go.Scatter]:
 
 def _mosaic(maps: Array) -> Array:
     """(m, c, h, w) maps as one picture, images down and channels across, each from 0 to 1."""
+    maps = maps.astype(np.float64)  # kept in half precision, where the floor of the span is 0
     low = maps.min(axis=(2, 3), keepdims=True)
     span = np.maximum(maps.max(axis=(2, 3), keepdims=True) - low, 1e-12)
     scaled = (maps - low) / span
     gap = max(1, maps.shape[2] // 12)
-    framed = np.pad(
-        scaled.astype(float), ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan
-    )
+    framed = np.pad(scaled, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     rows = [np.concatenate(list(one), axis=1) for one in framed]
     result: Array = np.concatenate(rows, axis=0)
     return result

@@ -49,6 +49,24 @@ def space(**dimensions: Any) -> dict[str, Any]:
     return {"search": {"space": dimensions}}
 
 
+def test_whole_numbers_beyond_every_store_are_mistakes() -> None:
+    """Each is named where it stands, in lists and among options too."""
+    raw = {
+        "budget": {"trials": 10**20},
+        "search": {
+            "sampler": {"name": "tpe", "startup_trials": 10**20},
+            "space": {"batch_size": [32, 2**53 + 1]},
+        },
+    }
+
+    mistakes = found(raw)
+
+    assert mistakes["budget.trials"].value == 10**20
+    assert "9,007,199,254,740,992" in mistakes["search.sampler.startup_trials"].message
+    assert mistakes["search.space.batch_size.1"].value == 2**53 + 1
+    assert found({"budget": {"trials": 2**53}}) == {}
+
+
 def test_a_sound_experiment_has_no_mistakes() -> None:
     """A file that uses most keys rightly gets an empty answer."""
     raw = {

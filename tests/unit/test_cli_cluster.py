@@ -231,6 +231,18 @@ def test_logs_follow_to_the_end(wire: ClusterWire, typed: Type) -> None:
     assert typed("logs", SWEEP, "--follow") == (0, "0: look 0\n0: look 1\n0: look 2\n", "")
 
 
+def test_logs_say_when_there_is_nothing(wire: ClusterWire, typed: Type) -> None:
+    """Silence is explained on standard error; a stage that there isn't is bad input."""
+    wire.views = [view(SweepState.COMPLETE)]
+
+    code, out, err = typed("logs", SWEEP)
+    refused, _, why = typed("logs", SWEEP, "prepar")
+
+    assert (code, out) == (0, "")
+    assert err.endswith(f"sweep {SWEEP}, printed nothing\n")
+    assert (refused, "did you mean 'prepare'?" in why) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [

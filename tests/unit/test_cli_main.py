@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from modelyard.cli import main
 from modelyard.errors import InputError, ModelyardError, ServerRefused
+from modelyard.settings import Settings
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 GROUP = typer.main.get_command(main.APP)
@@ -133,6 +134,39 @@ def test_an_unused_home_is_said(
     code, _, err = call(monkeypatch, capsys, command)
 
     assert (code, "nothing was run in" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("MODELYARD_START_SECONDS", "soon", "valid number"),
+        ("MODELYARD_EXECUTOR", "slurm", "'local' or 'kubernetes'"),
+        ("MODELYARD_SERVER", "cluster:4300", "http://"),
+        ("MODELYARD_HOSTS", "a,b", "list in brackets"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(
+    variable: str,
+    value: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bad value in the environment is bad input: the variable and what it takes are said."""
+    monkeypatch.setenv(variable, value)
+
+    code, _, err = call(monkeypatch, capsys, "status")
+
+    assert code == 2
+    assert f"environment variable {variable} is" in err
+    assert words in err
+
+
+def test_a_home_that_is_set_to_nothing_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable never makes the working directory itself the home."""
+    monkeypatch.setenv("MODELYARD_HOME", "")
+
+    assert Settings().home == Path(".modelyard")
 
 
 def test_down_of_an_unused_home_is_no_error(

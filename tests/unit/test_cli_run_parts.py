@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from http import HTTPStatus
 from pathlib import Path
@@ -126,6 +127,18 @@ def test_the_line_to_go_on_can_be_pasted() -> None:
     assert wanted.line_to_go_on == (
         "modelyard run 'my file.yaml' --set 'gates=[]' --set budget.trials=3 --continue"
     )
+
+
+def test_without_an_activated_environment_commands_name_the_programs_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What `make run` prints can be pasted into the same shell."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "argv", [".venv/bin/modelyard", "run"])
+
+    line = Wanted(file=Path("a.yaml")).line_to_go_on
+
+    assert line == ".venv/bin/modelyard run a.yaml --continue"
 
 
 def test_the_checkouts_deployments_are_sound() -> None:

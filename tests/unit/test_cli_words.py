@@ -198,3 +198,22 @@ def test_table_columns_of_numbers_stand_to_the_right() -> None:
         "a       1",
         "bc    100",
     ]
+
+
+def test_columns_without_room_stand_below_the_others() -> None:
+    """On a narrow terminal no cell is cut: each row goes on below, with its first cell again."""
+    text = io.StringIO()
+    columns = ("trial", "accuracy", "learning_rate", "depth")
+    table = Table(title="T", columns=columns, rows=(("0", "0.9963", "0.00242", "2"),))
+
+    print_table(table, Console(file=text, width=30))
+
+    assert [line.rstrip() for line in text.getvalue().splitlines()] == [
+        "",
+        "T",
+        "trial  accuracy  learning_rate",
+        "    0    0.9963        0.00242",
+        "",
+        "trial  depth",
+        "    0      2",
+    ]

@@ -238,6 +238,15 @@ def test_required_keys_say_what_they_are(tmp_path: Path) -> None:
     assert "source, kind, target" in found["data"].message
 
 
+def test_what_would_do_is_said(tmp_path: Path) -> None:
+    """A section that is no mapping is told its keys, and a name a like one that has the form."""
+    found = mistakes(tmp_path, "name: Churn/Model 🚀\ndata: a.csv\ndeploy: yes\n")
+
+    assert found["name"].nearest == "churn-model"
+    assert "its keys are source, kind, target" in found["data"].message
+    assert found["deploy"].message.endswith("its keys are target, port, or write null")
+
+
 def test_values_of_the_environment_are_never_repeated(tmp_path: Path) -> None:
     """resources.env may hold secrets, so neither message nor value shows them."""
     found = mistakes(tmp_path, minimal("resources: {env: {TOKEN: 31337}}"))

@@ -55,6 +55,18 @@ def test_a_table_gets_its_columns(table: Path, tmp_path: Path) -> None:
     assert checked.experiment.gates[0].at_least == 0.5
 
 
+def test_what_nothing_can_be_learnt_from_is_dropped(tmp_path: Path) -> None:
+    """Ids that count, ids in words and columns of one value; a day that counts may matter."""
+    csv = tmp_path / "a.csv"
+    lines = [f"{n},{n},c{n},eu,{n % 7},{'yn'[n % 2]}" for n in range(40)]
+    csv.write_text("\n".join(["Customer ID,day,code,region,age,churned", *lines]))
+
+    written = new("tabular", tmp_path / "a.yaml", csv, "churned")
+
+    assert written.dropped == ("Customer ID", "code", "region")
+    assert load_checked(written.file).experiment.data.drop == written.dropped
+
+
 def test_a_number_is_learnt_by_regression(table: Path, tmp_path: Path) -> None:
     """The objective is R², and a column's odd name is quoted."""
     file = new("baseline", tmp_path / "worth.yaml", table, "worth # net").file

@@ -212,6 +212,20 @@ def test_activation_maps_stand_beside_their_image() -> None:
     assert np.nanmax(maps) == 1
 
 
+def test_a_channel_that_says_nothing_is_drawn_dark() -> None:
+    """Kept in half precision too, a channel of one value is flat, and no hole in the picture."""
+    material = made.images()
+    assert material.kept is not None
+    maps = material.kept.activation(0).astype(np.float16)
+    maps[:, 1] = 0
+    kept = replace(material.kept, arrays={**material.kept.arrays, "activation.0": maps})
+
+    figure = layers.activations(replace(material, kept=kept))
+
+    assert figure is not None
+    assert (np.array(figure.data[1].z)[:16, 17:33] == 0).all()
+
+
 def test_the_most_important_column_is_on_top() -> None:
     """Importance is drawn from the largest drop down, with its spread."""
     figure = reasons.importance(made.values())
