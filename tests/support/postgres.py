@@ -122,7 +122,9 @@ class Postgres:
     def _control(self, *words: str) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         files = ["-D", str(self._folder / "data"), "-l", str(self._folder / "log")]
-        self._run("pg_ctl", *words, "-w", *files, "-o", options)
+        # It gives up after a minute else, in which a busy machine may not get there.
+        wait = ("-w", "-t", "290")
+        self._run("pg_ctl", *words, *wait, *files, "-o", options)
 
     def _run(self, program: str, *arguments: str) -> None:
         # Postgres refuses to run as root.
