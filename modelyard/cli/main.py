@@ -196,7 +196,9 @@ def cancel(sweep: Sweep = None, on: On = None, json_output: Json = False) -> Non
 
 @APP.command()
 def predict(
-    file: Annotated[Path, typer.Option(help="Rows as CSV, TSV, JSON or Parquet.")],
+    file: Annotated[
+        Path, typer.Option(help="Rows as CSV, TSV, JSON or Parquet; a text; a picture.")
+    ],
     name: Annotated[
         str | None, typer.Argument(help="The model; left out, the only one that serves.")
     ] = None,

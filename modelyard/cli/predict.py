@@ -12,6 +12,7 @@ import httpx
 from modelyard.api import ServingView
 from modelyard.cli.terminal import console, print_table
 from modelyard.cli.views import PredictView
+from modelyard.data.pictures import SUFFIXES, read_pictures
 from modelyard.deploy.local import servings
 from modelyard.errors import InputError, ModelyardError
 from modelyard.report.tables import Table, number
@@ -31,7 +32,7 @@ def predict_command(name: str | None, file: Path, json_output: bool) -> None:
 
     Args:
         name: of the model; None where only one serves.
-        file: CSV, TSV, JSON, Parquet or a text.
+        file: CSV, TSV, JSON, Parquet, a text or a picture.
         json_output: print the ``PredictView``.
 
     Raises:
@@ -39,7 +40,7 @@ def predict_command(name: str | None, file: Path, json_output: bool) -> None:
     """
     paths = Settings().paths
     serving = serving_of(name, paths)
-    answers = [_post(serving, body) for body in bodies(file, takes_arrays(serving.name, paths))]
+    answers = [_post(serving, body) for body in bodies(file, row_shape(serving.name, paths))]
     view = PredictView(
         model=answers[0]["model"],
         version=int(answers[0]["version"]),
@@ -70,27 +71,33 @@ def serving_of(name: str | None, paths: Paths) -> ServingView:
     )
 
 
-def takes_arrays(name: str, paths: Paths) -> bool:
-    """Whether a model takes arrays (images) and not columns by name, by its own example."""
+def row_shape(name: str, paths: Paths) -> tuple[int, ...] | None:
+    """The shape of one row that a model takes as an array, (H, W) or (H, W, C) of an image, by its
+    own example; None where it takes columns by name, or the example is gone."""
     try:
         example = json.loads((paths.models / name / "example.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return not any(key.startswith("dataframe") for key in example)
+        row = next(rows[0] for key, rows in example.items() if not key.startswith("dataframe"))
+    except (OSError, ValueError, StopIteration):
+        return None
+    shape: tuple[int, ...] = ()
+    while isinstance(row, list):
+        shape, row = (*shape, len(row)), row[0]
+    return shape
 
 
-def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
+def bodies(file: Path, shape: tuple[int, ...] | None) -> Iterator[dict[str, Any]]:
     """The request bodies of a file, a thousand rows each.
 
     Args:
         file: CSV or TSV with the names in its first line, Parquet, a JSON list of rows or of
-            texts, a JSON request, or one text (``.txt``), as folders of texts hold them.
-        arrays: send the cells of a row as an array of numbers, without their names.
+            texts, a JSON request, or one text (``.txt``) or one picture, as folders of texts or
+            pictures hold them.
+        shape: of a row that is sent as an array of numbers; None: as cells with their names.
 
     Raises:
         InputError: it can't be read, or holds no rows.
     """
-    rows = _read(file)
+    rows = _read(file, shape)
     if isinstance(rows, dict):
         yield rows
         return
@@ -100,13 +107,13 @@ def bodies(file: Path, arrays: bool) -> Iterator[dict[str, Any]]:
         batch = rows[start : start + BATCH_ROWS]
         if not isinstance(batch[0], dict):
             yield {"instances": batch}
-        elif arrays:
+        elif shape is not None:
             yield {"instances": [_numbers(row, file) for row in batch]}
         else:
             yield {"dataframe_records": batch}
 
 
-def _read(file: Path) -> dict[str, Any] | list[Any]:
+def _read(file: Path, shape: tuple[int, ...] | None) -> dict[str, Any] | list[Any]:
     suffix = file.suffix.lower()
     if not file.is_file():
         what = "is a folder; name a file" if file.is_dir() else "is not there"
@@ -120,10 +127,22 @@ def _read(file: Path) -> dict[str, Any] | list[Any]:
             return _json(file)
         if suffix == ".txt":
             return list(_text_file(file))
+        if suffix in SUFFIXES:
+            return _picture(file, shape)
     except OSError as error:
         raise InputError(f"{file} can't be read: {error}") from error
     ends = f"ends in {suffix!r}" if suffix else "has no suffix"
-    raise InputError(f"{file} {ends}; give .csv, .tsv, .json, .parquet or .txt")
+    raise InputError(f"{file} {ends}; give .csv, .tsv, .json, .parquet, .txt or a picture")
+
+
+def _picture(file: Path, shape: tuple[int, ...] | None) -> list[Any]:
+    """The pixels, in the size and the channels that the model learnt from."""
+    if shape is None or len(shape) not in (2, 3):
+        raise InputError(f"{file} is a picture, and this model takes no images")
+    height, width, *channels = shape
+    colour = channels == [3]
+    found = read_pictures([file], [str(file)], size=(height, width), colour=colour)
+    return [found.images[0].reshape(shape).tolist()]
 
 
 def _text_file(file: Path) -> Iterator[str]:

@@ -16,6 +16,10 @@ NEVER = (".*", "__pycache__", "*.pyc", "*.pem", "*.key", "*.p12", "*.pfx", "id_r
 """Names of files and folders that never travel, even where Git has them: hidden ones (``.env``,
 ``.git``, ``.venv``), compiled code, and private keys. Code needs none of them."""
 
+REPORTS = "*-report/report.html"
+"""Pages that `modelyard report` writes beside the experiment. Their folders never travel either: to
+look at a sweep's model must not change the code that the sweep goes on with."""
+
 FILE_LIMIT = 5_000
 """More files than this are no folder of code: somebody's home, say."""
 
@@ -64,10 +68,11 @@ def survey(path: Path, *, needed: str, limit_bytes: int, without: Sequence[Path]
     """
     names = git.listed(path, NEVER)
     found = _walked(path) if names is None else iter(names)
+    no_code = [*without, *(page.parent for page in path.glob(REPORTS))]
     sizes: dict[str, int] = {}
     for name in found:
         file = path / name
-        if _travels(name) and file.is_file() and not _within(file, without):
+        if _travels(name) and file.is_file() and not _within(file, no_code):
             sizes[name] = file.stat().st_size
         if len(sizes) > FILE_LIMIT:
             raise OwnCodeError(

@@ -60,7 +60,10 @@ class _Look:
 
 
 def read_pictures(
-    paths: Sequence[Path], names: Sequence[str], size: Size | None = None
+    paths: Sequence[Path],
+    names: Sequence[str],
+    size: Size | None = None,
+    colour: bool | None = None,
 ) -> Pictures:
     """Read picture files.
 
@@ -71,6 +74,7 @@ def read_pictures(
         paths: the files, at least one.
         names: what messages call them.
         size: height and width to take in any case.
+        colour: make all of them colour, or grey; None for colour where any of them is.
 
     Raises:
         DataError: a file is no picture, or damaged, or has more than 8 bits among others that
@@ -84,7 +88,7 @@ def read_pictures(
             f"{odd} has more than 8 bits a pixel where {other} has 8; save all of them alike",
             value=odd,
         )
-    colour = any(look.colour for look in looks)
+    colour = any(look.colour for look in looks) if colour is None else colour
     height, width = size or _common_size([look.size for look in looks])
     images = np.empty(
         (len(paths), height, width, 3 if colour else 1), np.float32 if deep.any() else np.uint8

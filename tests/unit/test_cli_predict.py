@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow
 import pyarrow.parquet
 import pytest
+from PIL import Image
 
-from modelyard.cli.predict import BATCH_ROWS, bodies, predict_command, takes_arrays
+from modelyard.cli.predict import BATCH_ROWS, bodies, predict_command, row_shape
 from modelyard.errors import InputError
 from modelyard.local import services
 from modelyard.settings import Paths, Settings
@@ -40,7 +42,7 @@ def test_cells_of_text_files_are_sent_as_they_stand(name: str, text: str, tmp_pa
     """The model itself reads the texts, missing cells too, as it did in training."""
     expected = [{"age": "41", "plan": "basic"}, {"age": "", "plan": "new"}]
 
-    sent = list(bodies(written(tmp_path / name, text), arrays=False))
+    sent = list(bodies(written(tmp_path / name, text), shape=None))
 
     assert sent == [{"dataframe_records": expected}]
 
@@ -51,20 +53,44 @@ def test_parquet_rows_keep_their_types(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"age": [41, None], "plan": ["basic", "new"]}), file)
     expected = [{"age": 41, "plan": "basic"}, {"age": None, "plan": "new"}]
 
-    assert list(bodies(file, arrays=False)) == [{"dataframe_records": expected}]
+    assert list(bodies(file, shape=None)) == [{"dataframe_records": expected}]
 
 
 def test_a_model_of_images_gets_arrays(tmp_path: Path) -> None:
     """A CSV of pixels becomes rows of numbers without names."""
     file = written(tmp_path / "rows.csv", "p0,p1\n0,15\n1,2.5\n")
 
-    assert list(bodies(file, arrays=True)) == [{"instances": [[0.0, 15.0], [1.0, 2.5]]}]
+    assert list(bodies(file, shape=(2,))) == [{"instances": [[0.0, 15.0], [1.0, 2.5]]}]
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 3), (3, 4, 1), (3, 4)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_picture_is_brought_to_what_the_model_learnt_from(
+    shape: tuple[int, ...], mode: str, tmp_path: Path
+) -> None:
+    """Its size and channels are those of the model's example, which is where they are known."""
+    file, paths = tmp_path / "new.png", Paths(tmp_path)
+    Image.new(mode, (8, 6), 200 if mode == "L" else (200, 200, 200)).save(file)
+    example = {"instances": np.zeros((2, *shape)).tolist()}
+    (tmp_path / "models" / "signs").mkdir(parents=True)
+    written(tmp_path / "models" / "signs" / "example.json", json.dumps(example))
+
+    (body,) = bodies(file, row_shape("signs", paths))
+
+    assert np.array(body["instances"]).shape == (1, *shape)
+    assert set(np.ravel(body["instances"])) == {200}
+
+
+def test_a_picture_for_a_model_of_tables_is_bad_input(tmp_path: Path) -> None:
+    """Rows of a table can't be made of it."""
+    with pytest.raises(InputError, match="takes no images"):
+        list(bodies(written(tmp_path / "new.png", "x"), shape=None))
 
 
 def test_many_rows_go_in_several_requests(tmp_path: Path) -> None:
     """No request holds more than a thousand rows, and none is lost."""
     rows = "\n".join(str(number) for number in range(BATCH_ROWS + 1))
-    sent = list(bodies(written(tmp_path / "rows.csv", f"x\n{rows}\n"), arrays=False))
+    sent = list(bodies(written(tmp_path / "rows.csv", f"x\n{rows}\n"), shape=None))
 
     assert [len(body["dataframe_records"]) for body in sent] == [BATCH_ROWS, 1]
 
@@ -74,8 +100,8 @@ def test_json_is_a_list_of_rows_or_a_whole_request(tmp_path: Path) -> None:
     rows = written(tmp_path / "rows.json", '[{"x": 1}]')
     request = written(tmp_path / "request.json", '{"inputs": [[1, 2]]}')
 
-    assert list(bodies(rows, arrays=False)) == [{"dataframe_records": [{"x": 1}]}]
-    assert list(bodies(request, arrays=True)) == [{"inputs": [[1, 2]]}]
+    assert list(bodies(rows, shape=None)) == [{"dataframe_records": [{"x": 1}]}]
+    assert list(bodies(request, shape=(2,))) == [{"inputs": [[1, 2]]}]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +120,7 @@ def test_json_is_a_list_of_rows_or_a_whole_request(tmp_path: Path) -> None:
 def test_unusable_files_are_bad_input(name: str, text: str, said: str, tmp_path: Path) -> None:
     """The error names the file and what is wrong with it."""
     with pytest.raises(InputError, match=said) as caught:
-        list(bodies(written(tmp_path / name, text), arrays=False))
+        list(bodies(written(tmp_path / name, text), shape=None))
 
     assert name in str(caught.value)
 
@@ -102,7 +128,7 @@ def test_unusable_files_are_bad_input(name: str, text: str, said: str, tmp_path:
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(InputError, match=r"gone\.csv"):
-        list(bodies(tmp_path / "gone.csv", arrays=False))
+        list(bodies(tmp_path / "gone.csv", shape=None))
 
 
 class Model(http.server.BaseHTTPRequestHandler):
@@ -145,7 +171,7 @@ def test_predictions_are_printed_as_one_document(
     name: str | None, serving: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--json prints model, version and one prediction a row; the only model needs no name."""
-    assert not takes_arrays("churn", serving)
+    assert row_shape("churn", serving) is None
 
     predict_command(name, written(tmp_path / "rows.csv", "x\n1\n2\n"), json_output=True)
 

@@ -81,6 +81,14 @@ def test_data_and_home_are_no_code(folder: Path) -> None:
     assert look(folder, without=(home, table)).files == ("helpers.py", "my_net.py")
 
 
+def test_a_report_beside_the_model_is_no_code(folder: Path) -> None:
+    """To look at a model's pictures changes no digest."""
+    before = look(folder).digest
+    write(folder, {"digits-report/report.html": "<html>", "digits-report/roc.png": "PNG"})
+
+    assert look(folder).digest == before
+
+
 def test_too_large_a_folder_is_refused_with_its_biggest_files(folder: Path) -> None:
     """Three are named, with their bytes, and the limit's setting."""
     (folder / "weights.bin").write_bytes(bytes(5_000))
