@@ -20,8 +20,8 @@ from modelyard.train.schedules import Rates
 from modelyard.train.state import FitState
 
 NORM_EVERY = 16
-"""Steps between two looks at the gradient's norm. Measured on the default cnn with 64 digits a
-batch, one look takes up to 5 % of a step: so it costs less than 0.5 %."""
+"""Steps from one look at the gradient's norm to the next, over all epochs. Measured on the default
+cnn with 64 digits a batch, one look takes 2 % of a step: so it costs 0.13 %."""
 
 
 class Stepping:
@@ -60,6 +60,8 @@ class Stepping:
         )
         self.norms: list[torch.Tensor] = []
         """Norms of the gradient that were looked at in this epoch, on the device."""
+        self.newest_norm: torch.Tensor | None = None
+        """The last one, maybe of the epoch before."""
 
     def join(self) -> None:
         """Join the other ranks' networks; before anything freezes weights of this one's."""
@@ -141,16 +143,20 @@ class Stepping:
             self.average.update(state.module, state.step)
 
     def _bound_gradient(self) -> None:
-        """Clip, and look at the norm now and then: as it is before it is clipped."""
-        looked = (self._number - 1) % NORM_EVERY == 0
+        """Clip, and look at the norm now and then, in each epoch once at least: as it is before
+        it is clipped."""
+        state = self._state
+        in_turn = (state.step - 1) % NORM_EVERY == 0
+        looked = in_turn or (self._number == state.steps and not self.norms)
         if not looked and self._clip is None:
             return
-        weights = [w for group in self._state.optimizer.param_groups for w in group["params"]]
+        weights = [w for group in state.optimizer.param_groups for w in group["params"]]
         norm = _norm([w.grad for w in weights if w.grad is not None])
         if self._clip is not None:
             nn.utils.clip_grads_with_norm_(weights, self._clip, norm)
         if looked:
             self.norms.append(norm)
+            self.newest_norm = norm
 
 
 def _norm(gradients: list[torch.Tensor]) -> torch.Tensor:

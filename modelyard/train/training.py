@@ -100,12 +100,12 @@ class Training:
         """Report how it goes after some of an epoch's batches."""
         # With several ranks all have to find a divergence, and at the same place.
         values = self._check(losses) if self._ranks.world == 1 else losses.tolist()
-        norms = self._stepping.norms
+        norm = self._stepping.newest_norm
         self._beat.report(
             epoch=self._state.epoch,
             done=len(values),
             loss=sum(values) / len(values),
-            gradient_norm=float(norms[-1]) if norms else None,
+            gradient_norm=None if norm is None else float(norm),
         )
 
     def _gradient_norm(self) -> dict[str, float]:
