@@ -40,7 +40,7 @@ def pipeline(experiment: Experiment, sweep: str | None = None) -> State[Any]:
     what is done.
 
     Args:
-        experiment: what to learn from, how to search, what the model must meet, where it serves.
+        experiment: What to learn from, how to search, what the model must meet, where it serves.
         sweep: Id of a sweep that exists already; left empty, a new one is made.
 
     Returns:

@@ -53,9 +53,8 @@ def forecast(view: SweepView, *, passed_seconds: float = 0.0) -> str:
     if view.mean_trial_seconds is None:
         return ""
     mean = f"a trial takes {duration(view.mean_trial_seconds)}"
-    if view.eta_seconds is None:
-        return mean
-    return f"{mean} · about {duration(max(0.0, view.eta_seconds - passed_seconds))} to go"
+    left = 0.0 if view.eta_seconds is None else view.eta_seconds - passed_seconds
+    return mean if left <= 0 else f"{mean} · about {duration(left)} to go"
 
 
 def waiting(view: SweepView) -> list[str]:

@@ -58,7 +58,7 @@ class Resources(Section):
     memory: str = Field(
         "2Gi",
         pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$",
-        description="Memory limit of a trial as Kubernetes writes it.",
+        description="Memory limit of a trial as Kubernetes writes it: 512Mi, 2Gi.",
     )
     node_selector: dict[str, str] = Field({}, description="Labels that a node must have.")
     tolerations: tuple[dict[str, Any], ...] = Field(

@@ -89,12 +89,15 @@ def parse(text: str) -> Parsed:
 def _marked(error: yaml.MarkedYAMLError) -> YamlMistake:
     """PyYAML's own words, with line and column counted from 1."""
     mark = error.problem_mark or error.context_mark
-    begun = error.context_mark
-    context = error.context and error.context + (
-        f" that begins in line {begun.line + 1}"
-        if begun and mark and begun.line < mark.line
-        else ""
-    )
+    begun, context = error.context_mark, error.context
+    if (
+        context
+        and context.startswith("while parsing")
+        and begun
+        and mark
+        and begun.line < mark.line
+    ):
+        context += f" that begins in line {begun.line + 1}"
     words = ", ".join(part for part in (context, error.problem) if part)
     words = words.replace("'<stream end>'", "the end of the text")
     if r"'\t'" in words:

@@ -200,6 +200,12 @@ def test_table_columns_of_numbers_stand_to_the_right() -> None:
     ]
 
 
+def test_nothing_is_left_to_wait_for_at_the_end() -> None:
+    """A forecast that has run out isn't told."""
+    assert words.forecast(RUNNING, passed_seconds=9.3).endswith("about 0.1 s to go")
+    assert words.forecast(RUNNING, passed_seconds=9.5) == "a trial takes 2.2 s"
+
+
 def test_columns_without_room_stand_below_the_others() -> None:
     """On a narrow terminal no cell is cut: each row goes on below, with its first cell again."""
     text = io.StringIO()
