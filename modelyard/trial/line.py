@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 
 from urllib3.connection import HTTPConnection
 
@@ -67,7 +68,9 @@ class Line:
         """The answer, and whether the connection lasts."""
         sock = self._connected()
         head = f"POST {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
-        sock.sendall(head.encode("latin-1") + content)
+        # Who refuses a batch by its size may hang up before all of it is sent.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(head.encode("latin-1") + content)
         found = b""
         while (end := found.find(b"\r\n\r\n")) < 0:
             if len(found) > LIMIT_BYTES:
