@@ -114,6 +114,7 @@ class Journal:
         note: str | None = None,
         actor: str = "server",
         owner: Owner | None = None,
+        wish: Desired | None = None,
     ) -> SweepRow:
         """Change what is given and differs, audited. A wish to cancel is never taken back.
 
@@ -126,6 +127,7 @@ class Journal:
             flow_run: the id of Prefect's run that leads it.
             note: added to the sentences that the user should see, once.
             owner: given, nothing is changed unless the sweep is this one's.
+            wish: given, nothing is changed unless this is still desired.
             actor: who does this, for the audit.
         """
         wanted = {
@@ -138,7 +140,7 @@ class Journal:
             "note": note,
         }
         with self._writing() as (connection, now):
-            return sweeps.change(connection, now, sweep, wanted, actor, owner)
+            return sweeps.change(connection, now, sweep, wanted, actor, owner, wish)
 
     def await_flow_run(self, sweep: str, deployment: str) -> SweepRow:
         """Have a new flow run of a deployment lead the sweep, as its tags then say."""

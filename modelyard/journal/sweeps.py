@@ -102,14 +102,15 @@ def change(
     wanted: Mapping[str, Any],
     actor: str,
     owner: Owner | None,
+    wish: Desired | None,
 ) -> SweepRow:
     """Write what differs, with one audit row; ``note`` is added once to the notes.
 
     A wish to cancel is final: no later wish replaces it. Given an owner, nothing is written
-    once the sweep isn't its own.
+    once the sweep isn't its own; given a wish, nothing once another has replaced it.
     """
     row = get(connection, sweep)
-    if owner not in (None, row.owner):
+    if owner not in (None, row.owner) or wish not in (None, row.desired):
         return row
     values = {k: v for k, v in wanted.items() if v is not None and v != getattr(row, k, None)}
     if row.desired is Desired.CANCELLED:

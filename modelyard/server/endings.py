@@ -64,7 +64,8 @@ def stopped(journal: LiveJournal, sweep: str) -> None:
                 journal.end_stage(replace(stage, state=StageState.FAILED, failure=failure))
         _end(journal, row, SweepState.CANCELLED, row.message)
     elif row.desired is Desired.INTERRUPTED:
-        _end(journal, row, SweepState.INTERRUPTED, row.message)
+        # Whoever lets it go on meanwhile has the last word.
+        _end(journal, row, SweepState.INTERRUPTED, row.message, wish=row.desired)
 
 
 def last_stage(sweep: SweepRow) -> str:
@@ -72,6 +73,12 @@ def last_stage(sweep: SweepRow) -> str:
     return "register" if sweep.experiment["deploy"] is None else "deploy"
 
 
-def _end(journal: LiveJournal, sweep: SweepRow, state: SweepState, message: str) -> None:
-    journal.update_sweep(sweep.id, state=state, message=message)
-    journal.forget(sweep.id)
+def _end(
+    journal: LiveJournal,
+    sweep: SweepRow,
+    state: SweepState,
+    message: str,
+    wish: Desired | None = None,
+) -> None:
+    if journal.update_sweep(sweep.id, state=state, message=message, wish=wish).state is state:
+        journal.forget(sweep.id)

@@ -11,6 +11,7 @@ import pytest
 from modelyard.api import Desired, FailureView, Owner, StageState, SweepState
 from modelyard.errors import ModelyardError
 from modelyard.journal.rows import SweepRow
+from modelyard.server import endings
 from modelyard.server.changes import Changes
 from modelyard.server.live import LiveJournal
 from modelyard.server.stages import StageFailed
@@ -343,5 +344,22 @@ def test_a_locked_journal_does_not_lose_an_end(
         await bench.do(sweep.id, "prepare")
 
         assert bench.stage(sweep.id, "prepare") is StageState.COMPLETE
+
+    scene(tmp_path, scenario)
+
+
+def test_a_sweep_that_goes_on_before_its_stop_is_written_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was desired when its last launch ended says nothing once another run took it over."""
+
+    async def scenario(bench: Bench, sweep: SweepRow) -> None:
+        seen = bench.journal.update_sweep(sweep.id, desired=Desired.INTERRUPTED)
+        bench.journal.update_sweep(sweep.id, desired=Desired.RUNNING)
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.journal, "sweep", lambda _sweep: seen)
+            endings.stopped(bench.journal, sweep.id)
+
+        assert bench.state(sweep.id) is SweepState.RUNNING
 
     scene(tmp_path, scenario)
