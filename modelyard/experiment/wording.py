@@ -85,19 +85,24 @@ def _mistakes(values: Mapping[str, Any], group: list[ErrorDetails]) -> list[Mist
     _, field = locate(first["loc"])
     valid = _valid(group, field.annotation if field else None)
     near = nearest(found.value, valid) if isinstance(found.value, str) else None
-    if first["type"] == "string_pattern_mismatch" and found.path in (("name",), ("project",)):
-        near = as_name(found.value) or None
     hidden = found.dotted.startswith(_PRIVATE)
     message = _message(found, group, HIDDEN if hidden else shown(found.value))
     return [
         Mistake(
             path=found.dotted,
-            message=message + did_you_mean(near),
+            message=message + did_you_mean(near or _like(found, first)),
             value=None if hidden else found.value,
             valid=valid,
             nearest=near,
         )
     ]
+
+
+def _like(found: Place, error: ErrorDetails) -> str | None:
+    """A name of the form asked for that is like one that isn't."""
+    if error["type"] != "string_pattern_mismatch" or found.path not in (("name",), ("project",)):
+        return None
+    return as_name(found.value) or None
 
 
 def _missing(parent: Place, error: ErrorDetails) -> Mistake:

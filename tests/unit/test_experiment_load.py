@@ -242,7 +242,7 @@ def test_what_would_do_is_said(tmp_path: Path) -> None:
     """A section that is no mapping is told its keys, and a name a like one that has the form."""
     found = mistakes(tmp_path, "name: Churn/Model 🚀\ndata: a.csv\ndeploy: yes\n")
 
-    assert found["name"].nearest == "churn-model"
+    assert found["name"].message.endswith("did you mean 'churn-model'?")
     assert "its keys are source, kind, target" in found["data"].message
     assert found["deploy"].message.endswith("its keys are target, port, or write null")
 
