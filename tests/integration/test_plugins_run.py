@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from modelyard.settings import Paths
-from tests.support.home import DEADLINE_SECONDS, command, document, whole_home
+from tests.support.home import DEADLINE_SECONDS, command, document, eventually, whole_home
 from tests.support.plugins import EXAMPLES
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -55,8 +55,11 @@ def test_an_experiment_made_of_plugins_ends_in_a_serving_model(
 
 def _plugins(paths: Paths) -> set[str]:
     """What MLflow's runs say of plugins: the sweep's and that of each of six trials."""
-    with closing(sqlite3.connect(paths.mlflow)) as database:
-        query = "SELECT value FROM tags WHERE key = 'modelyard.plugins'"
-        rows = [value for (value,) in database.execute(query)]
-    assert len(rows) == 7
-    return set(rows)
+
+    def told() -> list[str]:
+        with closing(sqlite3.connect(paths.mlflow)) as database:
+            query = "SELECT value FROM tags WHERE key = 'modelyard.plugins'"
+            return [value for (value,) in database.execute(query)]
+
+    eventually(lambda: len(told()) == 7, "every run is written")
+    return set(told())
