@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     @field_validator("server")
     @classmethod
     def _address(cls, server: str | None) -> str | None:
-        if server is not None and not server.startswith(("http://", "https://")):
+        if server is not None and not server.lower().startswith(("http://", "https://")):
             raise ValueError("begin with http:// or https://")
         return server
 
@@ -169,7 +169,8 @@ def _in_words(error: ErrorDetails) -> str:
     name = f"MODELYARD_{str(error['loc'][0]).upper()}"
     words = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
     wanted = words.partition(", unable")[0]
-    return f"the environment variable {name} is {error['input']!r}; it has to {wanted}"
+    holds = "is" if len(error["loc"]) == 1 else "holds"
+    return f"the environment variable {name} {holds} {error['input']!r}; it has to {wanted}"
 
 
 class Paths:

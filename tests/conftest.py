@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# Examples are the same each time, so that what a run finds comes from the change that it judges,
-# and take as long as they take. `--hypothesis-profile default` draws them anew.
-settings.load_profile("ci")
+# Examples take as long as they take, and are the same each time, so that what a run finds comes
+# from the change that it judges. `pytest --hypothesis-profile anew` draws others.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("anew", PATIENT)
+settings.register_profile("same", PATIENT, derandomize=True, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ def asking(settings: Settings, on: str | None = None) -> Iterator[Client]:
     if services.running("server", here.paths) is None:
         if not here.paths.journal.exists():
             raise InputError(
-                f"nothing was run in {here.paths.home} yet; start with `modelyard run FILE`, "
+                f"nothing was run in {here.paths.home} yet; start with `{program()} run FILE`, "
                 "or name another home in MODELYARD_HOME, or a cluster's server in MODELYARD_SERVER"
             )
         from modelyard.cli.servers import attach_server

@@ -221,6 +221,8 @@ def show(checked: CheckedExperiment, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from modelyard.cli.terminal import print_drawn
+
     experiment, card = checked.experiment, checked.card
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -242,7 +244,7 @@ def show(checked: CheckedExperiment, console: Console) -> None:
     for name, text in rows.items():
         table.add_row(name, escape(text))
     console.print(f"[bold green]✓[/] {escape(str(checked.file))} can be run", highlight=False)
-    console.print(table)
+    print_drawn(table, console)
     for note in (*(() if card is None else card.notes), *checked.notes):
         console.print(f"[yellow]·[/] {escape(note)}", highlight=False)
 

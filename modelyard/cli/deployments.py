@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import modelyard
+from modelyard.cli.terminal import program
 from modelyard.cli.waits import waiting_for
 from modelyard.errors import InputError, ModelyardError
 
@@ -120,7 +121,7 @@ def deploy_all(file: Path, environment: Mapping[str, str], say: Callable[[str], 
     except subprocess.TimeoutExpired as error:
         raise ModelyardError(
             f"Prefect didn't make the deployments of {file} within {DEPLOY_SECONDS:g} s; "
-            "`modelyard up` tries again"
+            f"`{program()} up` tries again"
         ) from error
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()

@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from rich.console import Console
 
-from modelyard.api import STAGES, LogLine, LogPage, SweepView, TrialView
+from modelyard.api import ENDED, STAGES, LogLine, LogPage, SweepView, TrialView
 from modelyard.cli import words
 from modelyard.cli.ask import asking
 from modelyard.cli.summary import print_evaluation
@@ -125,9 +125,10 @@ def _refuse_unknown(client: Client, view: SweepView, task: str) -> None:
     if task in STAGES:
         return
     last = max((trial.number for trial in client.trials(view.id)), default=-1)
-    if task.isdecimal() and int(task) <= last:
-        return
-    trials = f"trials 0 to {last}" if last >= 0 else "no trial yet"
+    number = int(task) if task.isdecimal() else -1
+    if str(number) == task and (number <= last or view.state not in ENDED):
+        return  # of a sweep that goes on, a trial may yet come
+    trials = f"trials 0 to {last}" if last >= 0 else "no trials"
     raise InputError(
         f"{view.name}, sweep {view.id}, has no trial or stage {task!r}; there are {trials}, and "
         f"the stages {', '.join(STAGES)}{did_you_mean(nearest(task, STAGES))}"

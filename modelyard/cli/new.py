@@ -127,7 +127,7 @@ def new(
 
 def show(written: Written, *, json_output: bool) -> None:
     """Prints what was written and seen of the data, and what to do next."""
-    card, command = written.card, shlex.join([program(), "check", str(written.file)])
+    card, command = written.card, f"{program()} check {shlex.quote(str(written.file))}"
     if json_output:
         view = NewView(
             file=str(written.file.absolute()),

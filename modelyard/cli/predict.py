@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from modelyard.api import ServingView
-from modelyard.cli.terminal import console, print_table
+from modelyard.cli.terminal import console, print_table, program
 from modelyard.cli.views import PredictView
 from modelyard.data.pictures import SUFFIXES, read_pictures
 from modelyard.deploy.local import servings
@@ -67,7 +67,7 @@ def serving_of(name: str | None, paths: Paths) -> ServingView:
         raise InputError(f"several models serve; name one of: {known}")
     raise InputError(
         f"no server of {name or 'a model'} runs in {paths.home} (there are: {known}); "
-        "`modelyard run FILE` or `modelyard rollback NAME` starts one"
+        f"`{program()} run FILE` or `{program()} rollback NAME` starts one"
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from modelyard.api import ENDED, SweepView
 from modelyard.cli.ask import asking
-from modelyard.cli.terminal import console, print_json, print_line
+from modelyard.cli.terminal import console, print_json, print_line, program
 from modelyard.client import Client
 from modelyard.errors import InputError, ModelyardError
 from modelyard.local import services
@@ -91,7 +91,7 @@ def _require_files_at_rest(paths: Paths) -> None:
     if found is not None:
         raise InputError(
             f"the server at {found.address} has the stores of {paths.home} open, and migrated "
-            "them when it started; end it with `modelyard down` to migrate by hand"
+            f"them when it started; end it with `{program()} down` to migrate by hand"
         )
     services.prepare_home(paths)
 
@@ -106,6 +106,6 @@ def _ended(client: Client, view: SweepView) -> SweepView:
     if view.state not in ENDED:
         raise ModelyardError(
             f"sweep {view.id} is to be cancelled, but its trials still run after "
-            f"{CANCEL_SECONDS:g} s; `modelyard status {view.id}` shows its state"
+            f"{CANCEL_SECONDS:g} s; `{program()} status {view.id}` shows its state"
         )
     return view

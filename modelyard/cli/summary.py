@@ -18,7 +18,7 @@ from modelyard.api import (
     VersionView,
 )
 from modelyard.cli import words
-from modelyard.cli.terminal import print_line, print_table
+from modelyard.cli.terminal import print_line, print_table, program
 from modelyard.client import Client
 from modelyard.errors import InputError
 from modelyard.experiment.model import Experiment
@@ -107,7 +107,7 @@ def why_trials_failed(sweep: str, trials: Sequence[TrialView]) -> list[str]:
     lines = [
         f"trial {first.number} {first.state}"
         f"{f' and {len(rest)} more alike' if rest else ''}: {reason} "
-        f"(`modelyard logs {sweep} {first.number}` shows more)"
+        f"(`{program()} logs {sweep} {first.number}` shows more)"
         for reason, (first, *rest) in reasons.items()
     ]
     if len(lines) > REASONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,10 @@ GAP = 2
 
 
 def program() -> str:
-    """How this program is typed: by its name where the shell finds it, else by its path."""
-    typed = sys.argv[0]
-    found = shutil.which("modelyard") is not None
-    return "modelyard" if found or os.path.basename(typed) != "modelyard" else typed
+    """What to type into a shell for this program: its name where that is found, else its path."""
+    typed, found = sys.argv[0], shutil.which("modelyard")
+    named = found is not None and os.path.realpath(found) == os.path.realpath(typed)
+    return "modelyard" if named or os.path.basename(typed) != "modelyard" else shlex.quote(typed)
 
 
 def console(*, json_output: bool = False) -> Console:
@@ -65,7 +66,18 @@ def print_table(table: Table, out: Console) -> None:
     for number, columns in enumerate(_blocks(widths, out.width)):
         if number:
             out.print()
-        out.print(_drawn(table, columns))
+        print_drawn(_drawn(table, columns), out)
+
+
+def print_drawn(table: RichTable, out: Console) -> None:
+    """A table, without the blanks that fill its lines where that is no terminal."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as drawn:
+        out.print(table)
+    for line in drawn.get().splitlines():
+        print_line(line.rstrip(), out)
 
 
 def _blocks(widths: Sequence[int], room: int) -> Iterator[tuple[int, ...]]:

@@ -185,7 +185,7 @@ def _all(prefect: str, kind: str) -> list[dict[str, Any]]:
     except (httpx.HTTPError, ValueError) as error:
         raise ModelyardError(
             f"the Prefect server doesn't answer at {url} ({type(error).__name__}: "
-            f"{first_line(error)}); `modelyard up` asks again"
+            f"{first_line(error)}); `{program()} up` asks again"
         ) from error
     return found
 

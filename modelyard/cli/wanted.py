@@ -28,4 +28,4 @@ class Wanted:
         """The command that does what is missing."""
         sets = [word for pair in self.sets for word in ("--set", pair)]
         on = [] if self.on is None else ["--on", str(self.on)]
-        return shlex.join([program(), "run", str(self.file), *sets, *on, "--continue"])
+        return f"{program()} {shlex.join(['run', str(self.file), *sets, *on, '--continue'])}"

@@ -232,11 +232,17 @@ def test_logs_follow_to_the_end(wire: ClusterWire, typed: Type) -> None:
 
 
 def test_logs_say_when_there_is_nothing(wire: ClusterWire, typed: Type) -> None:
-    """Silence is explained on standard error; a stage that there isn't is bad input."""
+    """Silence is explained on standard error; what there isn't, and won't be, is bad input."""
+    wire.views = [view()]
+    going = typed("logs", SWEEP, "7")[0]
     wire.views = [view(SweepState.COMPLETE)]
 
     code, out, err = typed("logs", SWEEP)
     refused, _, why = typed("logs", SWEEP, "prepar")
+    over, _, none = typed("logs", SWEEP, "7")
+
+    assert (going, over) == (0, 2)
+    assert "has no trial or stage '7'; there are no trials, and the stages prepare" in none
 
     assert (code, out) == (0, "")
     assert err.endswith(f"sweep {SWEEP}, printed nothing\n")

@@ -129,16 +129,24 @@ def test_the_line_to_go_on_can_be_pasted() -> None:
     )
 
 
-def test_without_an_activated_environment_commands_name_the_programs_path(
-    monkeypatch: pytest.MonkeyPatch,
+def test_commands_name_the_program_as_the_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `make run` prints can be pasted into the same shell."""
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(sys, "argv", [".venv/bin/modelyard", "run"])
+    """What is printed can be pasted into the same shell: by name only where that is this one."""
+    ours, others = tmp_path / "my env" / "modelyard", tmp_path / "bin" / "modelyard"
+    for made in (ours, others):
+        made.parent.mkdir()
+        made.write_text("#!/bin/sh\n")
+        made.chmod(0o700)
+    monkeypatch.setattr(sys, "argv", [str(ours), "run"])
 
-    line = Wanted(file=Path("a.yaml")).line_to_go_on
+    def typed(path: Path) -> str:
+        monkeypatch.setenv("PATH", str(path))
+        return Wanted(file=Path("a.yaml")).line_to_go_on
 
-    assert line == ".venv/bin/modelyard run a.yaml --continue"
+    assert typed(ours.parent) == "modelyard run a.yaml --continue"
+    assert typed(others.parent) == f"'{ours}' run a.yaml --continue"
+    assert typed(tmp_path) == f"'{ours}' run a.yaml --continue"
 
 
 def test_the_checkouts_deployments_are_sound() -> None:
@@ -185,14 +193,18 @@ def test_a_prefect_that_takes_long_for_deployments_is_said_meanwhile(
     (tmp_path / "prefect").write_text(f"#!/bin/sh\nread line < {tmp_path}/said\n")
     (tmp_path / "prefect").chmod(0o700)
     os.mkfifo(tmp_path / "said")
-    said = []
+    said: list[str] = []
 
     def say(sentence: str) -> None:
         said.append(sentence)
         if len(said) == 2:
-            (tmp_path / "said").write_text(f"{sentence}\n")
+            os.write(held, b"\n")
 
-    deployments.deploy_all(tmp_path / "prefect.yaml", os.environ, say)
+    held = os.open(tmp_path / "said", os.O_RDWR)  # open at both ends: nobody waits to open it
+    try:
+        deployments.deploy_all(tmp_path / "prefect.yaml", os.environ, say)
+    finally:
+        os.close(held)
 
     assert said[0] == f"making the deployments of {tmp_path / 'prefect.yaml'}"
     awaited = r"waiting for Prefect to make the deployments, until \d\d:\d\d:\d\d at the latest"

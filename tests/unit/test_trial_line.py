@@ -75,8 +75,8 @@ def posts(server: Server, *answers: bytes) -> list[Reply | type[Exception]]:
     thread = threading.Thread(target=server.serve)
     thread.start()
     found: list[Reply | type[Exception]] = []
-    with Intake(server.address, None) as intake:
-        while len(server.heard) < len(answers):
+    with Intake(server.address, None, timeout_seconds=DEADLINE) as intake:
+        while len(server.heard) < len(answers) and thread.is_alive():
             try:
                 found.append(intake.post(KEY, b"%d" % (len(found) + 1)))
             except (Fenced, ServerUnreachable) as error:
