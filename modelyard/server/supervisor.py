@@ -217,13 +217,17 @@ class Supervisor:
         for stage in self._journal.stages(row.id):
             if stage.state is StageState.FAILED:
                 self._journal.restart_stage(row.id, stage.stage)
-        return self._journal.update_sweep(
+        reopened = self._journal.update_sweep(
             row.id,
             state=SweepState.RUNNING,
             desired=Desired.RUNNING,
             message="",
             actor="client",
+            wish=row.desired,
         )
+        if reopened.state is not SweepState.RUNNING:
+            _require_stopped(reopened)  # somebody has cancelled it meanwhile
+        return reopened
 
 
 async def _stored(write: Callable[..., None], *arguments: object) -> None:

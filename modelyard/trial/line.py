@@ -9,6 +9,7 @@ makes the connection too.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 
@@ -69,7 +70,7 @@ class Line:
         sock = self._connected()
         head = f"POST {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
         # Who refuses a batch by its size may hang up before all of it is sent.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             sock.sendall(head.encode("latin-1") + content)
         found = b""
         while (end := found.find(b"\r\n\r\n")) < 0:

@@ -363,3 +363,24 @@ def test_a_sweep_that_goes_on_before_its_stop_is_written_runs(
         assert bench.state(sweep.id) is SweepState.RUNNING
 
     scene(tmp_path, scenario)
+
+
+def test_a_cancel_that_comes_as_a_sweep_is_let_go_on_is_final(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on is told so, and nothing runs."""
+
+    async def scenario(bench: Bench, sweep: SweepRow) -> None:
+        await bench.supervisor.want(sweep.id, Desired.INTERRUPTED, "", actor="test")
+
+        def set_owner(*_: object) -> None:
+            bench.journal.update_sweep(sweep.id, desired=Desired.CANCELLED)
+            endings.stopped(bench.journal, sweep.id)
+
+        monkeypatch.setattr(bench.journal, "set_owner", set_owner)
+        with pytest.raises(Conflict, match="was cancelled, which is final"):
+            await bench.supervisor.continue_sweep(sweep.id, None, lapsed=False)
+
+        assert bench.state(sweep.id) is SweepState.CANCELLED
+
+    scene(tmp_path, scenario)
