@@ -14,8 +14,8 @@ from modelyard.experiment.model import Data
 UNITS = {"image": "images", "text": "texts", "table": "rows"}
 
 
-def data_section(data: Data, card: DataCard, useless: Sequence[str]) -> str:
-    """The section ``data``; a table's columns that hold nothing to learn are dropped."""
+def data_section(data: Data, card: DataCard) -> str:
+    """The section ``data``; ``drop`` stands there for a table, be it empty."""
     lines = [f"source: {_text(data.source)}  # {card.rows:,} {UNITS[card.kind]}"]
     if data.kind is not None:
         lines.append(f"kind: {data.kind}  # read word by word: {_text(card.columns[0].name)}")
@@ -23,7 +23,7 @@ def data_section(data: Data, card: DataCard, useless: Sequence[str]) -> str:
         what = f"{len(card.classes)} classes" if card.classes else "a number"
         lines.append(f"target: {_text(data.target)}  # {what}")
     if card.kind == "table" or data.drop:
-        names = ", ".join(_text(name) for name in data.drop or useless)
+        names = ", ".join(_text(name) for name in data.drop)
         lines.append(f"drop: [{names}]  # columns not to learn from, such as an id")
     return "\n".join(f"  {line}" for line in lines)
 

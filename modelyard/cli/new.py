@@ -16,7 +16,7 @@ from modelyard.cli.terminal import program
 from modelyard.cli.views import NewView
 from modelyard.data.card import DataCard
 from modelyard.data.describe import describe
-from modelyard.data.notes import counts_up
+from modelyard.data.notes import counts_up, misread
 from modelyard.data.source import read
 from modelyard.errors import DataError, InputError
 from modelyard.experiment.model import Data
@@ -29,9 +29,13 @@ FOLDER = Path(__file__).parent / "templates"
 SCHEMA_FILE = "experiment.schema.json"
 """Lies beside the experiment file, so that an editor finds it offline and Git can keep it."""
 
+ID_NAME = re.compile(
+    r"(?i:(?:^|[^a-z])(?:id|row|row[ _]?(?:id|num\w*))$|^unnamed|^index$)|[a-z0-9]I[dD]$"
+)
+"""Names of columns that only count: ``customer_id``, ``rowId``, ``Unnamed: 0``; not ``paid``."""
 
-ID_NAME = re.compile(r"id$|index|row|unnamed")
-"""Names, in small letters, of columns that only count."""
+FEW_ROWS = 20
+"""Of fewer rows a text that is another in each says nothing: names of a few groups, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,17 +108,14 @@ def new(
     base, source = file.absolute().parent, _source(template, kind, data, file)
     section = _section(kind, source, target, text, base)
     card = _described(section, base)
-    if card.kind not in kind.takes:
-        fitting = [name for name, other in TEMPLATES.items() if other.offers(card.kind)]
-        raise InputError(
-            f"the template {template} is for {' and '.join(kind.takes)} data; {source} holds "
-            f"{card.kind} data: use {' or '.join(fitting)}"
-        )
-    dropped = _useless(card, source, base)
+    _refuse_other_data(card, template, source)
+    if useless := _useless(card, source, base):
+        section = section.model_copy(update={"drop": useless})
+        card = _described(section, base)
     lines = Template((FOLDER / f"{template}.yaml").read_text()).substitute(
         schema=SCHEMA_FILE,
         name=_name(file),
-        data=data_section(section, card, dropped),
+        data=data_section(section, card),
         objective=f"objective: {{metric: {metric(card)}, goal: maximize}}",
         gates=gate_lines(card),
     )
@@ -122,7 +123,7 @@ def new(
     if code is not None:
         _replace(code, (FOLDER / f"{code.name}.template").read_text())
     _replace(file, lines)
-    return Written(file=file, schema_file=schema_file, card=card, dropped=dropped, code=code)
+    return Written(file=file, schema_file=schema_file, card=card, dropped=section.drop, code=code)
 
 
 def show(written: Written, *, json_output: bool) -> None:
@@ -152,6 +153,16 @@ def _template(name: str) -> Kind:
         return TEMPLATES[name]
     hint = did_you_mean(nearest(name, TEMPLATES))
     raise InputError(f"there is no template {name!r}; there are {', '.join(TEMPLATES)}{hint}")
+
+
+def _refuse_other_data(card: DataCard, template: str, source: str) -> None:
+    takes = TEMPLATES[template].takes
+    if card.kind not in takes:
+        fitting = [name for name, other in TEMPLATES.items() if other.offers(card.kind)]
+        raise InputError(
+            f"the template {template} is for {' and '.join(takes)} data; {source} holds "
+            f"{card.kind} data: use {' or '.join(fitting)}"
+        )
 
 
 def _refuse_existing(file: Path, force: bool) -> None:
@@ -233,15 +244,19 @@ def _described(data: Data, base: Path) -> DataCard:
 def _useless(card: DataCard, source: str, base: Path) -> tuple[str, ...]:
     """Columns of a table that nothing can be learnt from: the same in every row, or ids.
 
-    A number that counts the rows may as well be a day: it is an id where its name says so.
+    A number that counts the rows may as well be a day: it is an id where its name says so. Texts
+    that are likely numbers or dates in an odd writing are for the user to mend.
     """
     if card.kind != "table":
         return ()
     each = [column for column in card.columns if column.unique == card.rows > 1]
-    counters = [c for c in each if c.type == "number" and ID_NAME.search(c.name.lower())]
-    table = read(source, base) if counters else None
-    ids = {column.name for column in each if column.type == "category"}
-    ids |= {c.name for c in counters if table is not None and counts_up(table.columns[c.name])}
+    texts = [c.name for c in each if c.type == "category" and card.rows >= FEW_ROWS]
+    counters = [c.name for c in each if c.type == "number" and ID_NAME.search(c.name)]
+    ids: set[str] = set()
+    if texts or counters:
+        table = read(source, base)
+        ids |= {name for name in texts if misread(table, name, table.columns[name]) is None}
+        ids |= {name for name in counters if counts_up(table.columns[name])}
     same = {c.name for c in card.columns if c.unique <= 1 and (not c.missing or not c.unique)}
     useless = tuple(column.name for column in card.columns if column.name in ids | same)
     return useless if len(useless) < len(card.columns) else ()

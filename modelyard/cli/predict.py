@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from modelyard.api import ServingView
 from modelyard.cli.terminal import console, print_table, program
@@ -26,6 +28,22 @@ BATCH_ROWS = 1000
 
 TIMEOUT_SECONDS = 60.0
 
+BYTE = 255
+"""Largest value of a pixel of 8 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """What is known of a model that takes its rows as arrays.
+
+    Args:
+        shape: of one row; (H, W) or (H, W, C) of an image.
+        largest: number in its example; None where that holds no numbers.
+    """
+
+    shape: tuple[int, ...]
+    largest: float | None = None
+
 
 def predict_command(name: str | None, file: Path, json_output: bool) -> None:
     """Send the rows of a file to the model's server.
@@ -40,7 +58,7 @@ def predict_command(name: str | None, file: Path, json_output: bool) -> None:
     """
     paths = Settings().paths
     serving = serving_of(name, paths)
-    answers = [_post(serving, body) for body in bodies(file, row_shape(serving.name, paths))]
+    answers = [_post(serving, body) for body in bodies(file, arrays_of(serving.name, paths))]
     view = PredictView(
         model=answers[0]["model"],
         version=int(answers[0]["version"]),
@@ -71,33 +89,32 @@ def serving_of(name: str | None, paths: Paths) -> ServingView:
     )
 
 
-def row_shape(name: str, paths: Paths) -> tuple[int, ...] | None:
-    """The shape of one row that a model takes as an array, (H, W) or (H, W, C) of an image, by its
-    own example; None where it takes columns by name, or the example is gone."""
+def arrays_of(name: str, paths: Paths) -> Arrays | None:
+    """What a model takes as arrays, by its own example; None where it takes columns by name, or
+    the example is gone."""
     try:
         example = json.loads((paths.models / name / "example.json").read_text())
-        row = next(rows[0] for key, rows in example.items() if not key.startswith("dataframe"))
+        rows = next(rows for key, rows in example.items() if not key.startswith("dataframe"))
+        array = np.asarray(rows)
+        largest = float(array.max()) if array.dtype.kind in "iuf" else None
     except (OSError, ValueError, StopIteration):
         return None
-    shape: tuple[int, ...] = ()
-    while isinstance(row, list):
-        shape, row = (*shape, len(row)), row[0]
-    return shape
+    return Arrays(shape=array.shape[1:], largest=largest)
 
 
-def bodies(file: Path, shape: tuple[int, ...] | None) -> Iterator[dict[str, Any]]:
+def bodies(file: Path, arrays: Arrays | None) -> Iterator[dict[str, Any]]:
     """The request bodies of a file, a thousand rows each.
 
     Args:
         file: CSV or TSV with the names in its first line, Parquet, a JSON list of rows or of
             texts, a JSON request, or one text (``.txt``) or one picture, as folders of texts or
             pictures hold them.
-        shape: of a row that is sent as an array of numbers; None: as cells with their names.
+        arrays: what a model takes that is sent arrays of numbers; None: cells with their names.
 
     Raises:
         InputError: it can't be read, or holds no rows.
     """
-    rows = _read(file, shape)
+    rows = _read(file, arrays)
     if isinstance(rows, dict):
         yield rows
         return
@@ -107,18 +124,21 @@ def bodies(file: Path, shape: tuple[int, ...] | None) -> Iterator[dict[str, Any]
         batch = rows[start : start + BATCH_ROWS]
         if not isinstance(batch[0], dict):
             yield {"instances": batch}
-        elif shape is not None:
+        elif arrays is not None:
             yield {"instances": [_numbers(row, file) for row in batch]}
         else:
             yield {"dataframe_records": batch}
 
 
-def _read(file: Path, shape: tuple[int, ...] | None) -> dict[str, Any] | list[Any]:
+def _read(file: Path, arrays: Arrays | None) -> dict[str, Any] | list[Any]:
     suffix = file.suffix.lower()
-    if not file.is_file():
-        what = "is a folder; name a file" if file.is_dir() else "is not there"
-        raise InputError(f"{file} {what} (looked in {Path.cwd()})")
     try:
+        if file.is_dir():
+            raise InputError(f"{file} is a folder; name a file")
+        if not file.exists():
+            raise InputError(f"{file} is not there (looked in {Path.cwd()})")
+        if not file.is_file():
+            raise InputError(f"{file} is a pipe or a device; name a file")
         if suffix in (".csv", ".tsv"):
             return _csv(file)
         if suffix == ".parquet":
@@ -128,21 +148,31 @@ def _read(file: Path, shape: tuple[int, ...] | None) -> dict[str, Any] | list[An
         if suffix == ".txt":
             return list(_text_file(file))
         if suffix in SUFFIXES:
-            return _picture(file, shape)
+            return _picture(file, arrays)
     except OSError as error:
-        raise InputError(f"{file} can't be read: {error}") from error
+        raise InputError(f"{file} can't be read: {error.strerror or error}") from error
     ends = f"ends in {suffix!r}" if suffix else "has no suffix"
     raise InputError(f"{file} {ends}; give .csv, .tsv, .json, .parquet, .txt or a picture")
 
 
-def _picture(file: Path, shape: tuple[int, ...] | None) -> list[Any]:
+def _picture(file: Path, arrays: Arrays | None) -> list[Any]:
     """The pixels, in the size and the channels that the model learnt from."""
-    if shape is None or len(shape) not in (2, 3):
+    if arrays is None or len(arrays.shape) not in (2, 3):
         raise InputError(f"{file} is a picture, and this model takes no images")
-    height, width, *channels = shape
-    colour = channels == [3]
-    found = read_pictures([file], [str(file)], size=(height, width), colour=colour)
-    return [found.images[0].reshape(shape).tolist()]
+    height, width, *channels = arrays.shape
+    if channels not in ([], [1], [3]):
+        raise InputError(
+            f"{file} is a picture, and this model takes arrays of {channels[0]} channels, not of "
+            "1 or 3; send them as JSON"
+        )
+    found = read_pictures([file], [str(file)], size=(height, width), colour=channels == [3])
+    deep = found.images.dtype != np.uint8
+    if arrays.largest is not None and deep != (arrays.largest > BYTE):
+        raise InputError(
+            f"{file} has {'more than 8' if deep else '8'} bits a pixel, and this model learnt from "
+            f"numbers such as {arrays.largest:g}; save it as the pictures that it learnt from"
+        )
+    return [found.images[0].reshape(arrays.shape).tolist()]
 
 
 def _text_file(file: Path) -> Iterator[str]:

@@ -21,9 +21,9 @@ def notes_on(table: Table, cards: Mapping[str, ColumnCard]) -> Iterator[str]:
     yield from _missing(table, columns)
     yield from _infinite(table, columns)
     yield from _dates(cards)
-    misread = {name: said for name, c in columns.items() if (said := _misread(table, name, c))}
-    yield from misread.values()
-    others = {name: column for name, column in columns.items() if name not in misread}
+    odd = {name: said for name, c in columns.items() if (said := misread(table, name, c))}
+    yield from odd.values()
+    others = {name: column for name, column in columns.items() if name not in odd}
     yield from _of_no_use(table, others, cards)
 
 
@@ -81,8 +81,8 @@ def _dates(cards: Mapping[str, ColumnCard]) -> Iterator[str]:
         )
 
 
-def _misread(table: Table, name: str, column: Column) -> str | None:
-    """A sentence on a column of categories that is likely meant otherwise."""
+def misread(table: Table, name: str, column: Column) -> str | None:
+    """A sentence on a column of categories that is likely meant as numbers or dates; else None."""
     if text := odd_number(column):
         return (
             f"Column {name!r} has numbers written such as {text!r} and is taken as categories. "

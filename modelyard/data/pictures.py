@@ -77,8 +77,8 @@ def read_pictures(
         colour: make all of them colour, or grey; None for colour where any of them is.
 
     Raises:
-        DataError: a file is no picture, or damaged, or has more than 8 bits among others that
-            have not; names it.
+        DataError: a file is no picture, or damaged, or has more than 8 bits where others have not
+            or colour is asked for; names it.
     """
     looks = [_look(path, name) for path, name in zip(paths, names, strict=True)]
     deep = np.array([look.deep for look in looks])
@@ -89,6 +89,12 @@ def read_pictures(
             value=odd,
         )
     colour = any(look.colour for look in looks) if colour is None else colour
+    if deep.any() and colour:
+        raise DataError(
+            f"{names[0]} is grey with more than 8 bits a pixel, and colour has 8 a channel; save "
+            "it with 8",
+            value=names[0],
+        )
     height, width = size or _common_size([look.size for look in looks])
     images = np.empty(
         (len(paths), height, width, 3 if colour else 1), np.float32 if deep.any() else np.uint8

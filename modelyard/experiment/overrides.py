@@ -97,7 +97,7 @@ def _index(holder: Any, part: str, path: list[str]) -> int:
     where = ".".join(path)
     if not isinstance(holder, list):
         raise _NoSuchPlace(f"{where} is {holder!r}, which has no keys")
-    if not part.isascii() or not part.isdigit() or int(part) >= len(holder):
+    if part not in map(str, range(len(holder))):
         items = f"0 to {len(holder) - 1}" if holder else "none yet; set the whole list"
         raise _NoSuchPlace(f"{where} is a list: {part!r} is not one of its items ({items})")
     return int(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -24,8 +25,11 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def as_name(text: str) -> str:
-    """A text as the name of an experiment: small letters, digits and dashes; may be empty."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-")
+    """A text as the name of an experiment: small letters without accents, digits and dashes; may
+    be empty."""
+    parted = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(sign for sign in parted if not unicodedata.combining(sign))
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:63].strip("-")
 
 
 def did_you_mean(near: object | None) -> str:

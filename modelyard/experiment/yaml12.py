@@ -21,6 +21,10 @@ VALUE_LIMIT = 100_000
 DEPTH_LIMIT = 50
 """Deepest nesting; the deepest of ours is six."""
 
+BITS_LIMIT = 1024
+"""Bits of the largest whole number: a float reaches no further, and Python writes out no more than
+4,300 digits of one."""
+
 _TOO_DEEP = f"nested deeper than {DEPTH_LIMIT} levels"
 
 Path = tuple[str | int, ...]
@@ -147,11 +151,8 @@ for _tag, _pattern, _starts in _PATTERNS:
 
 
 def _integer(text: str) -> int:
-    if text.startswith("0o"):
-        return int(text[2:], 8)
-    if text.startswith("0x"):
-        return int(text[2:], 16)
-    return int(text)
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    return int(text if base == 10 else text[2:], base)
 
 
 def _real(text: str) -> float:
@@ -206,11 +207,19 @@ class _Build:
 
     def _scalar(self, node: yaml.Node, line: int, column: int) -> Any:
         try:
-            return _SCALARS[node.tag](node.value)
+            value = _SCALARS[node.tag](node.value)
         except ValueError:
             raise YamlMistake(
                 f"{node.value[:60]!r} can't be read as {node.tag[18:]}", line, column
             ) from None
+        if isinstance(value, int) and value.bit_length() > BITS_LIMIT:
+            raise YamlMistake(
+                f"{node.value[:20]}\u2026 is a number of {value.bit_length():,} bits; at most "
+                f"{BITS_LIMIT:,} are read",
+                line,
+                column,
+            )
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}

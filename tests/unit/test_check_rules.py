@@ -67,6 +67,12 @@ def test_whole_numbers_beyond_every_store_are_mistakes() -> None:
     assert found({"budget": {"trials": 2**53}}) == {}
 
 
+def test_a_real_number_may_be_written_as_a_whole_one() -> None:
+    """As JavaScript writes 1e20; where whole numbers are asked for, it is still too large."""
+    assert found(space(learning_rate={"float": [1, 10**20]})) == {}
+    assert list(found(space(batch_size={"int": [1, 10**20]}))) == ["search.space.batch_size.int.1"]
+
+
 def test_a_sound_experiment_has_no_mistakes() -> None:
     """A file that uses most keys rightly gets an empty answer."""
     raw = {

@@ -288,6 +288,10 @@ def test_overrides_replace_single_values(tmp_path: Path) -> None:
     assert experiment.data.source == "b=c.csv"
 
 
+HUGE = "9" * 5000
+"""More digits than Python turns into a number."""
+
+
 @pytest.mark.parametrize(
     ("setting", "path", "words", "nearest"),
     [
@@ -302,6 +306,12 @@ def test_overrides_replace_single_values(tmp_path: Path) -> None:
         ("gates.1.metric=f1", "gates.1.metric", "(0 to 0)", None),
         ("gates.x.metric=f1", "gates.x.metric", "'x' is not one of its items", None),
         ("data.drop.0=id", "data.drop.0", "none yet", None),
+        pytest.param(
+            f"gates.{HUGE}.metric=f1", f"gates.{HUGE}.metric", "(0 to 0)", None, id="huge index"
+        ),
+        pytest.param(
+            f"budget.trials=0x{HUGE}", "budget.trials", "of 20,000 bits", None, id="huge value"
+        ),
     ],
 )
 def test_an_override_that_leads_nowhere_is_a_mistake(

@@ -35,6 +35,12 @@ def test_each_template_passes_its_check(template: str, tmp_path: Path) -> None:
     assert load_checked(file).experiment.name == "my-first"
 
 
+def test_a_name_loses_its_accents(tmp_path: Path) -> None:
+    """They aren't dashes between single letters."""
+    file = new("baseline", tmp_path / "Über Ä!.yaml").file
+    assert load_checked(file).experiment.name == "uber-a"
+
+
 @pytest.mark.parametrize("template", [name for name, kind in TEMPLATES.items() if kind.source])
 def test_the_first_line_leads_to_the_schema(template: str, tmp_path: Path) -> None:
     """The schema lies beside the file, and the file satisfies it."""
@@ -65,6 +71,44 @@ def test_what_nothing_can_be_learnt_from_is_dropped(tmp_path: Path) -> None:
 
     assert written.dropped == ("Customer ID", "code", "region")
     assert load_checked(written.file).experiment.data.drop == written.dropped
+
+
+def dropped_of(tmp_path: Path, header: str, lines: list[str]) -> tuple[str, ...]:
+    """What is left out of a table whose last column is ``y``."""
+    csv = tmp_path / "b.csv"
+    csv.write_text("\n".join([f"{header},y", *(f"{x},{'pq'[n % 2]}" for n, x in enumerate(lines))]))
+    return new("tabular", tmp_path / "b.yaml", csv, "y", force=True).dropped
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "customer_id", "rowId", "Unnamed: 0", "row number", "index"]
+)
+def test_ids_that_count_are_left_out(name: str, tmp_path: Path) -> None:
+    """By a word of the name that says so."""
+    assert dropped_of(tmp_path, f"{name},x", [f"{n},{n % 7}" for n in range(30)]) == (name,)
+
+
+@pytest.mark.parametrize("name", ["growth", "paid", "covid", "time_index", "week_index", "arrow"])
+def test_columns_that_count_by_chance_are_kept(name: str, tmp_path: Path) -> None:
+    """Letters of ``id``, ``row`` or ``index`` within another word say nothing."""
+    assert dropped_of(tmp_path, f"{name},x", [f"{n},{n % 7}" for n in range(30)]) == ()
+
+
+def test_texts_that_may_be_of_use_are_kept(tmp_path: Path) -> None:
+    """Numbers or dates that are read as texts for their writing, and texts of a few rows."""
+    amounts = ["unknown", *(f"{n / 7:.3f}" for n in range(1, 30))]
+    days = [f"{n + 1}/{n % 12 + 1}/2024" for n in range(30)]
+    lines = [f"{amount},{day}" for amount, day in zip(amounts, days, strict=True)]
+
+    assert dropped_of(tmp_path, "amount,day", lines) == ()
+    assert dropped_of(tmp_path, "town,x", [f"t{n},{n % 4}" for n in range(19)]) == ()
+    assert dropped_of(tmp_path, "town,x", [f"t{n},{n % 4}" for n in range(20)]) == ("town",)
+
+
+def test_where_all_columns_look_useless_none_is_left_out(tmp_path: Path) -> None:
+    """A model needs something to learn from; the user is told by the notes."""
+    written = dropped_of(tmp_path, "id,code", [f"{n},c{n}" for n in range(30)])
+    assert written == ()
 
 
 def test_a_number_is_learnt_by_regression(table: Path, tmp_path: Path) -> None:
@@ -182,7 +226,15 @@ def test_the_command_says_what_it_found(
     file = tmp_path / "churn.yaml"
     show(new("tabular", file, table, "churned"), json_output=False)
     text = capsys.readouterr().out
-    for words in ("300 rows", "34 missing cells", "2 classes", f"modelyard check {file}"):
+    assert "Left out, as data.drop in the file says: id" in text
+    assert "Drop it" not in text
+    for words in (
+        "300 rows",
+        "2 columns to learn from",
+        "34 missing cells",
+        "2 classes",
+        f"modelyard check {file}",
+    ):
         assert words in text
     show(new("tabular", file, table, "churned", force=True), json_output=True)
     view = NewView.model_validate_json(capsys.readouterr().out)

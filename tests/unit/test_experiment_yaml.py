@@ -49,6 +49,14 @@ def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
     assert (type(parsed), parsed) == (type(value), value)
 
 
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 7000, "9" * 400, "9" * 5000])
+def test_numbers_beyond_every_float_are_refused(number: str) -> None:
+    """In a sentence with their place, be they ever so long; Python itself can't write them out."""
+    with pytest.raises(ExperimentError, match=r"line 2.*(bits|can't be read as int)") as caught:
+        parse_source("f", f"budget:\n  trials: {number}\n")
+    assert len(str(caught.value)) < 200
+
+
 def test_lines_of_keys_and_items_are_kept() -> None:
     """Every key and list item knows its line."""
     source = parse_source("f", "a:\n  b: 1\nc:\n- x\n- {d: 2,\n   e: 3}\n")
