@@ -70,6 +70,21 @@ def both(yard: Yard) -> Both:
         return Both(said=(first.ended(), second.ended()), taken=ports)
 
 
+BROKEN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.layer = nn.Linear(inputs[0], outputs)
+
+    def forward(self, examples):
+        raise OverflowError("a layer of it is too wide")
+"""
+"""A model with a mistake."""
+
+
 def held(yard: Yard, name: str, *, epochs: int, **budget: int) -> tuple[Path, Held]:
     """An experiment whose trials train two epochs and are then held, ten seconds for each."""
     folder = yard.folder / f"{name}-code"
@@ -159,17 +174,12 @@ def test_a_diverged_trial_is_failed_and_never_best(yard: Yard) -> None:
 @pytest.mark.usefixtures("both")
 def test_trials_that_raise_are_failed_with_their_traceback(yard: Yard) -> None:
     """With no trial left the run ends with 1 and says why; the logs hold the traceback."""
-    file = yard.experiment(
-        "raises",
-        model="random-forest",
-        search={
-            "sampler": "grid",
-            "pruner": "none",
-            "space": {"min_samples_leaf": [10**20, 10**21]},
-        },
-    )
+    folder = yard.folder / "raises-code"
+    folder.mkdir()
+    (folder / "broken.py").write_text(BROKEN)
+    file = yard.experiment("raises", data=DIGITS, model="broken.py:Net", budget={"trials": 2})
 
-    said = yard.type("run", file)
+    said = yard.type("run", file.rename(folder / file.name))
     logs = yard.type("logs", "raises", "0")
 
     assert said.code == 1
