@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import get_total_norm
 
 from modelyard.data.preprocess import Preprocessor
 from modelyard.models.families import FAMILIES
@@ -60,12 +63,38 @@ class Counting(Hook):
         self.total = state["total"]
 
 
+class Norms(Hook):
+    """Keeps the norm of the whole gradient in each step, before it is clipped and after."""
+
+    def __init__(self) -> None:
+        self.gradients: dict[str, torch.Tensor] = {}
+        self.before: list[float] = []
+        self.after: list[float] = []
+
+    def start(self, fit: FitView) -> None:
+        """Have each weight keep its gradient as the backward pass leaves it."""
+        for name, weight in fit.module.named_parameters():
+            weight.register_hook(  # type: ignore[no-untyped-call]
+                lambda grad, name=name: self.gradients.update({name: grad.clone()})
+            )
+
+    def batch(self, fit: FitView, batch: BatchView) -> None:
+        """Take both norms."""
+        del batch
+        weights = dict(fit.module.named_parameters())
+        assert len(fit.optimizer.param_groups) == 2
+        assert self.gradients.keys() == weights.keys()
+        clipped = [weight.grad for weight in weights.values() if weight.grad is not None]
+        self.before.append(float(get_total_norm(self.gradients.values())))
+        self.after.append(float(get_total_norm(clipped)))
+
+
 def network_fit(
-    tmp_path: Path, report: Recorder, hooks: tuple[Hook, ...], *, epochs: int = 3
+    tmp_path: Path, report: Recorder, hooks: tuple[Hook, ...], *, epochs: int = 3, **train: Any
 ) -> NetworkFit:
     """A fit of the small table with hooks."""
     snapshot = table(tmp_path / "data")
-    file = experiment(snapshot, train={"dropout": 0.2})
+    file = experiment(snapshot, train={"dropout": 0.2, **train})
     recipe = write_recipe(file, FAMILIES["mlp"], {})
     preprocessor = Preprocessor.fit(snapshot.rows("train"), snapshot.card)
     splits = [
@@ -153,3 +182,21 @@ def test_answers_are_those_of_the_weights_that_a_hook_leaves(
     fit.run()
 
     assert bool((fit.answers() == 0.5).all()) is not only_looks
+
+
+@pytest.mark.parametrize("clip", [0.1, None])
+def test_norm_told_is_that_of_all_gradients_in_every_16th_step(
+    clip: float | None, tmp_path: Path
+) -> None:
+    """Counted over the whole fit; in an epoch without such a step it is its last one's. Both of
+    Muon's groups count, and are clipped as one."""
+    report, hook = Recorder(), Norms()
+
+    network_fit(tmp_path, report, (hook,), epochs=12, optimizer="muon", clip_norm=clip).run()
+
+    bound = math.inf if clip is None else clip
+    assert min(hook.before) > 0.1
+    assert hook.after == pytest.approx([min(norm, bound) for norm in hook.before], rel=1e-4)
+    looked = [1, 8, 12, 16, 17, 24, 28, 32, 33, 40, 44, 48]
+    told = [values["gradient_norm"] for values in report.curve.values()]
+    assert told == pytest.approx([hook.before[step - 1] for step in looked], rel=1e-5)
